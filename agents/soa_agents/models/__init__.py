@@ -1,0 +1,1 @@
+"""Who writes: the Model port and its adapters."""

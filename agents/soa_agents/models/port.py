@@ -1,0 +1,70 @@
+"""The Model port: one question, one answer, what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+Step = Literal["skeleton", "code", "modify", "tests", "feedback", "stubs", "plan", "intent", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered conversation. The last two lines of its last user message are `Target:` and `Step:`."""
+
+    messages: tuple[Message, ...]
+    target: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money of calls. `cost_usd` is None where no price is known."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        costs = [c for c in (self.cost_usd, other.cost_usd) if c is not None]
+        return Usage(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            sum(costs) if costs else None,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model said. `finish` is `length` when it was cut off, `content_filter` when withheld."""
+
+    text: str
+    finish: Literal["stop", "length", "content_filter"] = "stop"
+    usage: Usage = field(default_factory=lambda: Usage(calls=1))
+    model: str = ""
+
+
+class Model(Protocol):
+    """Who writes."""
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        """Ask once. Raises `ModelError` (the job ends) or `CallFailed` (this call is lost)."""
+        ...

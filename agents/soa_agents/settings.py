@@ -1,0 +1,66 @@
+"""The settings of a job: frozen, typed, defaulted. The front ends parse them, the engine only reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+    cached: float | None = None  # as `input` when not given
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which model, where. The key itself is never a setting; `api_key_env` names its variable."""
+
+    name: str = ""
+    base_url: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    provider: Literal["openai", "editor"] = "openai"
+    context_tokens: int = 16_000
+    price: Price | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a job stops. `depth` 1 is a Mother alone; 2 gives her Children."""
+
+    depth: int = 2
+    rounds: int = 5
+    calls: int = 60
+    agents: int = 24
+    tokens: int = 400_000
+    cost_usd: float | None = None
+    seconds: float = 900.0
+    parallel: int = 8
+    memory_mb: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TestSettings:
+    """How the workspace's tests are run."""
+
+    __test__ = False
+
+    interpreter: str = ""
+    args: tuple[str, ...] = ()
+    timeout_seconds: float = 30.0
+    sandbox: Literal["strict", "scrubbed"] = "strict"
+    run_on_save: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a job reads. The editor-only settings live in the front end."""
+
+    model: ModelSettings = field(default_factory=ModelSettings)
+    limits: Limits = field(default_factory=Limits)
+    tests: TestSettings = field(default_factory=TestSettings)
+    protocol: str = "auto"
+    index_exclude: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The engine's core: events, state, views, replies, assembly, and the one loop."""

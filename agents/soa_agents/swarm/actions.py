@@ -1,0 +1,43 @@
+"""What a protocol can want, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from soa_agents.models.port import Step
+from soa_agents.verify.report import Selection
+
+Verdict = Literal["passed", "untested", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A model call: `agent` takes `step` for the function `target` (a FunctionId as text)."""
+
+    key: str
+    agent: str
+    step: Step
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """A test run on a candidate: the whole texts of the files it changes or adds."""
+
+    key: str
+    candidate: tuple[tuple[str, str], ...]
+    selection: Selection
+    purpose: Literal["candidate", "agent", "advice", "final"] = "candidate"
+    agent: str = ""  # whose tests these are, where they are one agent's
+
+
+Action = Ask | Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The protocol is done."""
+
+    verdict: Verdict
+    reason: str = ""  # one sentence where the verdict alone does not say it

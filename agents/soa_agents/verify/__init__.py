@@ -1,0 +1,1 @@
+"""What passes: running the workspace's tests on an overlay, in a sandbox."""

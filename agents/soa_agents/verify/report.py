@@ -1,0 +1,82 @@
+"""What a test run says, and the TestRunner port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from soa_agents.workspace.ids import FunctionId
+
+Overlay = Mapping[str, str]  # path as in FunctionId -> text laid over the disk; new files may be added
+
+Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "missing", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a traceback inside the workspace, outermost first in its tuple."""
+
+    path: str  # as in FunctionId
+    line: int  # 1-based
+    function: str  # qualified name where known, else the code's name
+    source: str = ""  # the line's text
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """One test. `nodeid` is pytest's, with the path as in FunctionId."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    nodeid: str
+    outcome: Outcome
+    seconds: float = 0.0
+    message: str = ""  # the assertion or exception, capped, with both values where pytest shows them
+    frames: tuple[Frame, ...] = ()
+    output: str = ""  # captured output, capped
+    doctest: FunctionId | None = None  # set when this is the docstring example of that function
+    ran: tuple[FunctionId, ...] = ()  # workspace functions (outside test files) that ran during it
+
+    @property
+    def passed(self) -> bool:
+        """Passed or failed as the project expects it to."""
+        return self.outcome in ("passed", "xfailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to run: node ids or files (parameters may be left out), docstring examples, or everything."""
+
+    tests: tuple[str, ...] = ()
+    doctests: tuple[FunctionId, ...] = ()
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Per-test outcomes of one run on one overlay."""
+
+    results: tuple[TestResult, ...] = ()
+    problem: str = ""  # one sentence when the run as a whole went wrong (nothing collected, killed, …)
+    seconds: float = 0.0
+
+    @property
+    def tests(self) -> tuple[TestResult, ...]:
+        """The results that are no docstring examples."""
+        return tuple(r for r in self.results if r.doctest is None)
+
+    @property
+    def doctests(self) -> tuple[TestResult, ...]:
+        """The results of docstring examples."""
+        return tuple(r for r in self.results if r.doctest is not None)
+
+
+class TestRunner(Protocol):
+    """What passes."""
+
+    __test__ = False
+
+    async def run(self, overlay: Overlay, tests: Selection) -> Report:
+        """Run `tests` on the disk with `overlay` over it. A red or hanging test is a value in the report."""
+        ...

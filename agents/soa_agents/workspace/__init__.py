@@ -1,0 +1,1 @@
+"""The workspace as plain values: texts, functions, who calls whom, which tests mention what."""
