@@ -13,12 +13,18 @@ Verdict = Literal["passed", "untested", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A model call: `agent` takes `step` for the function `target` (a FunctionId as text)."""
+    """A model call: `agent` takes `step` for the function `target` (a FunctionId as text).
+
+    `about` is the key of the test run it answers to, `observation` the key of the feedback it goes by: the
+    agent's own, or for a Child her Mother's.
+    """
 
     key: str
     agent: str
     step: Step
     target: str
+    about: str = ""
+    observation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

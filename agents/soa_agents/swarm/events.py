@@ -1,0 +1,108 @@
+"""The facts of a job, in the order they happened. A job's state is the fold of its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from soa_agents.models.port import Message, Usage
+from soa_agents.settings import Limits
+from soa_agents.swarm.actions import Action, Verdict
+from soa_agents.verify.report import Report
+
+JobKind = Literal["generate", "regenerate", "stubs", "implementFile", "runTests", "fix"]
+Goal = Literal["generate", "regenerate", "stubs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function the job is to write, and what may be said about it before anything was written.
+
+    `tests` are the node ids run on every candidate; `affected` all that an edit may break, run once before
+    it is offered. `needs` are other targets of the same job that this one calls.
+    """
+
+    function: str  # FunctionId as text
+    goal: Goal
+    tests: tuple[str, ...] = ()
+    affected: tuple[str, ...] = ()
+    has_examples: bool = False
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """Everything a pure replay needs: texts of the files that may be written, settings, limits, seed."""
+
+    job_id: str
+    kind: JobKind
+    protocol: str
+    targets: tuple[Target, ...]
+    texts: dict[str, str]
+    stubs: tuple[str, ...]  # workspace stubs the targets can reach by name; they become agents when called
+    limits: Limits
+    templates: dict[str, str]  # step -> sha256 of its template
+    seed: int
+    time: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineMeasured:
+    """The tests before anything was changed."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """The engine began an action. `messages` is the conversation as sent, empty for test runs."""
+
+    key: str
+    action: Action
+    attempt: int
+    revision: int  # of the agent's specification, to refuse a write against a stale one
+    messages: tuple[Message, ...] = ()
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The model answered; once this is committed the reply counts as paid."""
+
+    key: str
+    text: str
+    finish: str
+    usage: Usage
+    model: str
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A test run ended."""
+
+    key: str
+    report: Report
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFailed:
+    """An action ended without a result; the protocol sees it and may go on."""
+
+    key: str
+    message: str
+    time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """How it ended."""
+
+    state: Literal["done", "failed", "refused", "cancelled"]
+    verdict: Verdict | None
+    message: str
+    time: float = 0.0
+
+
+Event = JobStarted | BaselineMeasured | ActionStarted | Replied | Verified | ActionFailed | JobEnded

@@ -1,0 +1,125 @@
+"""The state of a job: a fold over its events, and what protocols ask of it. Pure throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from soa_agents.models.port import Usage
+from soa_agents.patch import Patch
+from soa_agents.swarm.actions import Ask, Verify
+from soa_agents.swarm.code import Written
+from soa_agents.swarm.events import JobStarted, Target
+from soa_agents.verify.report import Report, TestResult
+from soa_agents.workspace.ids import FunctionId
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One agent and the function it owns.
+
+    `agent` is the root's FunctionId, and for a helper her Mother's agent plus `/name`: an identity that no
+    collision of names can take. `spec` is the source to go by: the workspace's own, or the stub that the
+    Mother wrote. `new` helpers do not exist in the workspace. `brief` is counted up whenever `spec` changes.
+    """
+
+    agent: str
+    function: FunctionId
+    spec: str
+    parent: str | None = None
+    depth: int = 1
+    new: bool = False
+    brief: int = 0
+    written: Written | None = None
+    before: Written | None = None  # the revision before this one: what a Child is shown of her Mother
+    revision: int = 0
+    children: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A reply that broke its format, and what the model was told."""
+
+    reply: str
+    complaint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known of one key: still running, or how it ended."""
+
+    action: Ask | Verify
+    done: bool = False
+    failed: str = ""  # one sentence when it ended without a result
+    text: str = ""  # feedback, or the source of advisory tests
+    report: Report | None = None
+    attempts: tuple[Attempt, ...] = ()
+    revision: int = 0
+    stale: int = 0  # how often a write came too late for its specification
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A verified whole: what was run, and how it did."""
+
+    root: str
+    key: str
+    patch: Patch
+    report: Report
+    score: tuple[int, int]  # counted tests passing, minus broken ones; examples passing
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a protocol may look at. `root` is the target it works on when composed."""
+
+    job: JobStarted
+    baseline: Report = field(default_factory=Report)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    keys: Mapping[str, Progress] = field(default_factory=dict)
+    best: Mapping[str, Candidate] = field(default_factory=dict)  # by root
+    texts: Mapping[str, str] = field(default_factory=dict)  # what candidates are assembled on
+    spent: Usage = field(default_factory=Usage)
+    root: str = ""
+
+    def scope(self, root: str, texts: Mapping[str, str] | None = None) -> State:
+        """The same state as a protocol sees it that works on `root` alone, on `texts`."""
+        return replace(self, root=root, texts=self.texts if texts is None else texts)
+
+    @property
+    def target(self) -> Target:
+        """The target of the root in scope."""
+        return next(t for t in self.job.targets if t.function == self.root)
+
+    def node(self, agent: str) -> Node:
+        """The agent of that id; raises `KeyError` when it was never born or was dropped."""
+        return self.nodes[agent]
+
+    def family(self, agent: str) -> Iterator[Node]:
+        """The agent and all below it, Mothers before their Children, in the order they were born."""
+        node = self.nodes[agent]
+        yield node
+        for child in node.children:
+            yield from self.family(child)
+
+    def finished(self, key: str) -> Progress | None:
+        """How the key ended, or None while it has not."""
+        progress = self.keys.get(key)
+        return progress if progress is not None and progress.done else None
+
+    def report(self, key: str) -> Report | None:
+        """The report of a finished test run."""
+        progress = self.finished(key)
+        return progress.report if progress else None
+
+
+def counted(baseline: Report, report: Report, function: FunctionId) -> tuple[TestResult, ...]:
+    """The results of `report` that prove something about `function`: tests seen to run it, then or now."""
+    seen = {r.nodeid for source in (baseline, report) for r in source.tests if function in r.ran}
+    return tuple(r for r in report.tests if r.nodeid in seen)
+
+
+def broken(baseline: Report, report: Report) -> tuple[TestResult, ...]:
+    """Tests that passed before and do not pass now; one that was to run and did not report counts too."""
+    passing = {r.nodeid for r in baseline.tests if r.passed}
+    return tuple(r for r in report.tests if r.nodeid in passing and not r.passed)
