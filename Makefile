@@ -1,0 +1,41 @@
+# From a fresh clone with Python 3.11 or newer, git and make:  make demo | make test | make lint
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint format clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)
+	@$(RUN)/soa demo
+
+test: $(STAMP)
+	$(RUN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+
+lint: $(STAMP)
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+format: $(STAMP)
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The stamp is newer than everything that decides what is installed, so a changed lock installs again.
+$(STAMP): tests/requirements.lock pyproject.toml
+	@python=""; \
+	for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "No Python 3.11 or newer was found on PATH. Install one, then run make again." >&2; exit 1; \
+	fi; \
+	[ -x $(RUN)/python ] || $$python -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --upgrade "pip>=25"
+	@$(RUN)/python -m pip install --quiet --requirement tests/requirements.lock
+	@$(RUN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
