@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from tree_sitter import Node
 
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements
 
+__all__ = ["Function", "Span", "functions", "innermost", "spans"]
 
-class Span(NamedTuple):
-    """A half-open range of a file's text, counted in characters (code points)."""
-
-    start: int
-    end: int
+# Only these can hold a definition; expressions are never walked.
+_HOLDERS = frozenset(
+    {"module", "block", "ERROR", "decorated_definition", "function_definition", "class_definition"}
+    | {"if_statement", "elif_clause", "else_clause", "for_statement", "while_statement", "with_statement"}
+    | {"try_statement", "except_clause", "except_group_clause", "finally_clause"}
+    | {"match_statement", "case_clause"}
+)
+_ABSTRACT = frozenset(
+    {"overload", "abstractmethod", "abstractproperty", "abstractclassmethod", "abstractstaticmethod"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +46,170 @@ class Function:
 
 
 def functions(path: str, text: str) -> tuple[Function, ...]:
-    """Every function of `text` in file order, nested ones included."""
-    raise NotImplementedError
+    """Every function of `text` in file order, nested ones included.
+
+    `@overload` declarations are part of the implementation that follows them and not listed themselves.
+    """
+    syntax = parse(text)
+    seen: Counter[str] = Counter()
+    overloads: defaultdict[str, list[Span]] = defaultdict(list)
+    found: list[Function] = []
+    for node, scope in _definitions(syntax, declarations=path.endswith(".pyi")):
+        qualname = scope.prefix + _name(syntax, node)
+        decorators = _decorators(syntax, node)
+        if "overload" in map(_last_part, decorators):
+            overloads[qualname].append(_span(syntax, node))
+            continue
+        seen[qualname] += 1
+        numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
+        declared = tuple(overloads.pop(qualname, ()))
+        found.append(
+            _function(syntax, node, scope, _Naming(FunctionId(path, numbered), decorators, declared))
+        )
+    return tuple(found)
 
 
 def innermost(found: tuple[Function, ...], offset: int) -> Function | None:
-    """The innermost function whose span (or whose overloads' spans) holds the character `offset`."""
-    raise NotImplementedError
+    """The innermost function whose span (or whose overloads' spans) holds the character `offset`.
+
+    A cursor right behind a function's last character still stands in it.
+    """
+    holding = [
+        (start, function)
+        for function in found
+        for start, end in (function.span, *function.overloads)
+        if start <= offset <= end
+    ]
+    return max(holding, key=lambda pair: pair[0])[1] if holding else None
+
+
+def spans(path: str, text: str) -> dict[str, Span]:
+    """The span of every function by its qualified name; how a patch finds its targets again."""
+    return {function.id.qualname: function.span for function in functions(path, text)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where a definition stands."""
+
+    prefix: str = ""  # what its qualified name begins with
+    owner: str | None = None  # the class it is directly in
+    declares: bool = False  # bodies here are declarations: a Protocol, a `TYPE_CHECKING` block, a `.pyi` file
+
+
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    id: FunctionId
+    decorators: tuple[str, ...]
+    overloads: tuple[Span, ...]
+
+
+def _definitions(syntax: Syntax, declarations: bool) -> Iterator[tuple[Node, _Scope]]:
+    """Every complete `def` in file order, with the scope it stands in."""
+    stack = [(syntax.root, _Scope(declares=declarations))]
+    while stack:
+        node, scope = stack.pop()
+        inner = scope
+        if node.type == "function_definition":
+            if _colon(node) is None or not _name(syntax, node):
+                continue
+            yield node, scope
+            inner = _Scope(f"{scope.prefix}{_name(syntax, node)}.<locals>.", None, scope.declares)
+        elif node.type == "class_definition":
+            qualname = scope.prefix + _name(syntax, node)
+            inner = _Scope(f"{qualname}.", qualname, scope.declares or _is_protocol(syntax, node))
+        checking = node.type == "if_statement" and _is_type_checking(syntax, node)
+        for child in reversed(node.children):
+            if child.type in _HOLDERS:
+                declares = checking and child.type == "block"
+                stack.append((child, _Scope(inner.prefix, inner.owner, True) if declares else inner))
+
+
+def _function(syntax: Syntax, node: Node, scope: _Scope, naming: _Naming) -> Function:
+    span = _span(syntax, node)
+    colon = _colon(node)
+    assert colon is not None  # noqa: S101 - `_definitions` leaves out definitions without one
+    signature = Span(syntax.offset(node.start_byte), syntax.offset(colon.end_byte))
+    block = node.child_by_field_name("body")
+    string = docstring_of(block)
+    docstring = None if string is None else syntax.span(string)
+    rest = statements(block)[0 if string is None else 1 :]
+    start = syntax.offset(rest[0].start_byte) if rest else (docstring or signature).end
+    name = node.child_by_field_name("name")
+    abstract = any(_last_part(text) in _ABSTRACT for text in naming.decorators)
+    return Function(
+        id=naming.id,
+        span=span,
+        name=syntax.span(name or node),
+        signature=signature,
+        docstring=docstring,
+        body=Span(start, max(start, span.end) if rest else start),
+        line=syntax.line(span.start),
+        indent=_indent(syntax.text, span.start),
+        is_stub=not scope.declares and not abstract and all(_is_placeholder(syntax, each) for each in rest),
+        is_async=node.children[0].type == "async",
+        owner=scope.owner,
+        decorators=naming.decorators,
+        overloads=naming.overloads,
+    )
+
+
+def _span(syntax: Syntax, node: Node) -> Span:
+    return Span(syntax.offset(_outer(node).start_byte), syntax.end(node))
+
+
+def _outer(node: Node) -> Node:
+    """The definition with its decorators."""
+    parent = node.parent
+    return parent if parent is not None and parent.type == "decorated_definition" else node
+
+
+def _decorators(syntax: Syntax, node: Node) -> tuple[str, ...]:
+    found = [child for child in _outer(node).children if child.type == "decorator"]
+    return tuple(syntax.source(each.named_children[0]) for each in found if each.named_children)
+
+
+def _name(syntax: Syntax, node: Node) -> str:
+    """The name as Python knows it: identifiers are compared in normal form NFKC."""
+    name = node.child_by_field_name("name")
+    return unicodedata.normalize("NFKC", syntax.source(name)) if name is not None else ""
+
+
+def _colon(node: Node) -> Node | None:
+    return next((child for child in node.children if child.type == ":" and not child.is_missing), None)
+
+
+def _indent(text: str, start: int) -> str:
+    line = text[max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1 : start]
+    return line if not line.strip(" \t\f") else ""
+
+
+def _last_part(expression: str) -> str:
+    """`overload` for `overload`, `typing.overload`, `typing.overload(…)`, `Protocol` for `t.Protocol[T]`."""
+    return expression.partition("(")[0].partition("[")[0].rpartition(".")[2].strip()
+
+
+def _is_protocol(syntax: Syntax, node: Node) -> bool:
+    bases = node.child_by_field_name("superclasses")
+    return bases is not None and any(
+        _last_part(syntax.source(base)) == "Protocol" for base in bases.named_children
+    )
+
+
+def _is_type_checking(syntax: Syntax, node: Node) -> bool:
+    condition = node.child_by_field_name("condition")
+    return condition is not None and _last_part(syntax.source(condition)) == "TYPE_CHECKING"
+
+
+def _is_placeholder(syntax: Syntax, statement: Node) -> bool:
+    """`...`, `pass` or `raise NotImplementedError[(…)]`."""
+    if statement.type == "pass_statement":
+        return True
+    value = statement.named_children[0] if statement.named_children else None
+    if statement.type == "expression_statement":
+        return value is not None and value.type == "ellipsis"
+    return (
+        statement.type == "raise_statement"
+        and value is not None
+        and (syntax.source(value).partition("(")[0].strip() == "NotImplementedError")
+    )

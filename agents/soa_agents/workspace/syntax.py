@@ -1,0 +1,124 @@
+"""Tree-sitter behind one small value: Python source in, nodes with spans in characters out.
+
+Tree-sitter goes on after a syntax error, which is why spans come from it and not from `ast`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import tree_sitter_python
+from tree_sitter import Language, Node, Parser
+
+_BOM = "\ufeff"
+_SKIPPED = frozenset({"comment", "line_continuation"})
+
+
+class Span(NamedTuple):
+    """A half-open range of a file's text, counted in characters (code points)."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """A parsed text. Nodes count bytes, everything this class hands out counts characters."""
+
+    text: str
+    root: Node
+    continuations: tuple[int, ...]  # offsets of UTF-8 continuation bytes; empty for ASCII
+
+    def offset(self, byte: int) -> int:
+        """The character at a byte offset: the continuation bytes before it count for nothing."""
+        return byte - bisect_left(self.continuations, byte)
+
+    def span(self, node: Node) -> Span:
+        """Where a node stands."""
+        return Span(self.offset(node.start_byte), self.offset(node.end_byte))
+
+    def source(self, node: Node) -> str:
+        """The text of a node."""
+        start, end = self.span(node)
+        return self.text[start:end]
+
+    def end(self, node: Node) -> int:
+        """Where a node's last statement ends: comments and `;` behind it are not part of it, as in `ast`."""
+        return self.offset(_last_token(node).end_byte)
+
+    def line(self, offset: int) -> int:
+        """The 1-based line of a character; lines end with `\\n`, `\\r\\n` or `\\r`, as Python counts them."""
+        before = self.text[:offset]
+        return before.count("\n") + before.count("\r") - before.count("\r\n") + 1
+
+
+@cache
+def _language() -> Language:
+    return Language(tree_sitter_python.language())
+
+
+def parse(text: str) -> Syntax:
+    """Parse Python source, however broken."""
+    data = text.encode("utf-8", "replace")  # a lone surrogate becomes one `?`, still one character
+    continuations = (
+        () if len(data) == len(text) else tuple(m.start() for m in re.finditer(rb"[\x80-\xbf]", data))
+    )
+    # Tree-sitter knows neither a byte order mark nor `\r` as a line end; both are replaced at equal length.
+    if text.startswith(_BOM):
+        data = b"\n\n\n" + data[3:]
+    if b"\r" in data:
+        data = re.sub(rb"\r(?!\n)", b"\n", data)
+    return Syntax(text, Parser(_language()).parse(data).root_node, continuations)
+
+
+def statements(block: Node | None) -> tuple[Node, ...]:
+    """The statements of a block or module, without comments."""
+    if block is None:
+        return ()
+    return tuple(child for child in block.named_children if child.type not in _SKIPPED)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and everything below it, in source order."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(reversed(current.children))
+
+
+def docstring_of(block: Node | None) -> Node | None:
+    """The string expression that is the docstring of a function's, class's or module's statements."""
+    first = next(iter(statements(block)), None)
+    if first is None or first.type != "expression_statement" or len(first.named_children) != 1:
+        return None
+    value = first.named_children[0]
+    while value.type == "parenthesized_expression" and len(value.named_children) == 1:
+        value = value.named_children[0]
+    parts = value.named_children if value.type == "concatenated_string" else [value]
+    return value if parts and all(_is_plain_string(part) for part in parts) else None
+
+
+def _is_plain_string(node: Node) -> bool:
+    """Neither an f-string nor bytes."""
+    if node.type in _SKIPPED:
+        return True
+    if node.type != "string" or not node.children:
+        return False
+    prefix = (node.children[0].text or b"").lower()
+    return not any(letter in prefix for letter in (b"f", b"b", b"t"))
+
+
+def _last_token(node: Node) -> Node:
+    while True:
+        for child in reversed(node.children):
+            if child.type not in _SKIPPED and child.type != ";" and child.end_byte > child.start_byte:
+                node = child
+                break
+        else:
+            return node
