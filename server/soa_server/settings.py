@@ -85,8 +85,6 @@ def resolve(layers: Layers) -> Resolved:
         "client": _values(_nested(layers.client), problems, "the editor's settings"),
         "environ": _values(_environment(layers.environ), problems, "the environment"),
         "user": _values(_nested(user), problems, str(layers.user_file), strict=True),
-            _nested(_toml(layers.user_file, problems)), problems, str(layers.user_file), strict=True
-        ),
     }
     values: dict[str, object] = {}
     for name in ("user", "environ", "client", "flags"):
@@ -217,8 +215,9 @@ def _opened(data: Mapping[str, Any]) -> dict[str, Any]:
             value = _opened(value)
         place = tree
         for parent in parents:
-            inner = place.get(parent)
-            place = place.setdefault(parent, {}) if isinstance(inner, dict | None) else {}
+            if not isinstance(place.get(parent), dict):
+                place[parent] = {}
+            place = place[parent]
         if isinstance(value, dict) and isinstance(place.get(last), dict):
             _merge(place[last], value)
         else:
