@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements
+from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements, walk
 
-__all__ = ["Function", "Span", "functions", "innermost", "spans"]
+__all__ = ["Function", "Scope", "Span", "dedented", "definitions", "functions", "innermost", "spans"]
 
 # Only these can hold a definition; expressions are never walked.
 _HOLDERS = frozenset(
@@ -54,8 +55,10 @@ def functions(path: str, text: str) -> tuple[Function, ...]:
     seen: Counter[str] = Counter()
     overloads: defaultdict[str, list[Span]] = defaultdict(list)
     found: list[Function] = []
-    for node, scope in _definitions(syntax, declarations=path.endswith(".pyi")):
-        qualname = scope.prefix + _name(syntax, node)
+    for node, scope in definitions(syntax, declared=path.endswith(".pyi")):
+        if node.type == "class_definition":
+            continue
+        qualname = scope.prefix + name_of(syntax, node)
         decorators = _decorators(syntax, node)
         if "overload" in map(_last_part, decorators):
             overloads[qualname].append(_span(syntax, node))
@@ -83,13 +86,24 @@ def innermost(found: tuple[Function, ...], offset: int) -> Function | None:
     return max(holding, key=lambda pair: pair[0])[1] if holding else None
 
 
+def dedented(text: str, function: Function) -> str:
+    """A function's source as it would stand at the left margin, with `\\n` line ends and no final one.
+
+    Docstrings move with the code; the lines of other strings are data and stay.
+    """
+    source = text[function.span.start : function.span.end]
+    if function.indent and ("\n" in source or "\r" in source):
+        source = _shift(text, function)
+    return re.sub(r"\r\n?", "\n", source)
+
+
 def spans(path: str, text: str) -> dict[str, Span]:
     """The span of every function by its qualified name; how a patch finds its targets again."""
     return {function.id.qualname: function.span for function in functions(path, text)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class Scope:
     """Where a definition stands."""
 
     prefix: str = ""  # what its qualified name begins with
@@ -104,31 +118,35 @@ class _Naming:
     overloads: tuple[Span, ...]
 
 
-def _definitions(syntax: Syntax, declarations: bool) -> Iterator[tuple[Node, _Scope]]:
-    """Every complete `def` in file order, with the scope it stands in."""
-    stack = [(syntax.root, _Scope(declares=declarations))]
+def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, Scope]]:
+    """Every complete `def` and `class` node in file order, with the scope it stands in.
+
+    `declared` says that the whole file holds declarations, as a `.pyi` file does.
+    """
+    stack = [(syntax.root, Scope(declares=declared))]
     while stack:
         node, scope = stack.pop()
         inner = scope
         if node.type == "function_definition":
-            if _colon(node) is None or not _name(syntax, node):
+            if _colon(node) is None or not name_of(syntax, node):
                 continue
             yield node, scope
-            inner = _Scope(f"{scope.prefix}{_name(syntax, node)}.<locals>.", None, scope.declares)
+            inner = Scope(f"{scope.prefix}{name_of(syntax, node)}.<locals>.", None, scope.declares)
         elif node.type == "class_definition":
-            qualname = scope.prefix + _name(syntax, node)
-            inner = _Scope(f"{qualname}.", qualname, scope.declares or _is_protocol(syntax, node))
+            yield node, scope
+            qualname = scope.prefix + name_of(syntax, node)
+            inner = Scope(f"{qualname}.", qualname, scope.declares or _is_protocol(syntax, node))
         checking = node.type == "if_statement" and _is_type_checking(syntax, node)
         for child in reversed(node.children):
             if child.type in _HOLDERS:
                 declares = checking and child.type == "block"
-                stack.append((child, _Scope(inner.prefix, inner.owner, True) if declares else inner))
+                stack.append((child, Scope(inner.prefix, inner.owner, True) if declares else inner))
 
 
-def _function(syntax: Syntax, node: Node, scope: _Scope, naming: _Naming) -> Function:
+def _function(syntax: Syntax, node: Node, scope: Scope, naming: _Naming) -> Function:
     span = _span(syntax, node)
     colon = _colon(node)
-    assert colon is not None  # noqa: S101 - `_definitions` leaves out definitions without one
+    assert colon is not None  # noqa: S101 - `definitions` leaves out definitions without one
     signature = Span(syntax.offset(node.start_byte), syntax.offset(colon.end_byte))
     block = node.child_by_field_name("body")
     string = docstring_of(block)
@@ -145,7 +163,7 @@ def _function(syntax: Syntax, node: Node, scope: _Scope, naming: _Naming) -> Fun
         docstring=docstring,
         body=Span(start, max(start, span.end) if rest else start),
         line=syntax.line(span.start),
-        indent=_indent(syntax.text, span.start),
+        indent=indent_at(syntax.text, span.start),
         is_stub=not scope.declares and not abstract and all(_is_placeholder(syntax, each) for each in rest),
         is_async=node.children[0].type == "async",
         owner=scope.owner,
@@ -155,21 +173,21 @@ def _function(syntax: Syntax, node: Node, scope: _Scope, naming: _Naming) -> Fun
 
 
 def _span(syntax: Syntax, node: Node) -> Span:
-    return Span(syntax.offset(_outer(node).start_byte), syntax.end(node))
+    return Span(syntax.offset(with_decorators(node).start_byte), syntax.end(node))
 
 
-def _outer(node: Node) -> Node:
+def with_decorators(node: Node) -> Node:
     """The definition with its decorators."""
     parent = node.parent
     return parent if parent is not None and parent.type == "decorated_definition" else node
 
 
 def _decorators(syntax: Syntax, node: Node) -> tuple[str, ...]:
-    found = [child for child in _outer(node).children if child.type == "decorator"]
+    found = [child for child in with_decorators(node).children if child.type == "decorator"]
     return tuple(syntax.source(each.named_children[0]) for each in found if each.named_children)
 
 
-def _name(syntax: Syntax, node: Node) -> str:
+def name_of(syntax: Syntax, node: Node) -> str:
     """The name as Python knows it: identifiers are compared in normal form NFKC."""
     name = node.child_by_field_name("name")
     return unicodedata.normalize("NFKC", syntax.source(name)) if name is not None else ""
@@ -179,7 +197,7 @@ def _colon(node: Node) -> Node | None:
     return next((child for child in node.children if child.type == ":" and not child.is_missing), None)
 
 
-def _indent(text: str, start: int) -> str:
+def indent_at(text: str, start: int) -> str:
     line = text[max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1 : start]
     return line if not line.strip(" \t\f") else ""
 
@@ -213,3 +231,21 @@ def _is_placeholder(syntax: Syntax, statement: Node) -> bool:
         and value is not None
         and (syntax.source(value).partition("(")[0].strip() == "NotImplementedError")
     )
+
+
+def _shift(text: str, function: Function) -> str:
+    """The source without the function's indentation, string contents left alone."""
+    syntax = parse(text)
+    span = function.span
+    strings = (node for node in walk(syntax.root) if node.type == "string" and not _is_docstring(node))
+    inside = [each for each in map(syntax.span, strings) if span.start <= each.start < span.end]
+    parts, offset = [], span.start
+    for line in re.findall(r".*?(?:\r\n|\r|\n)|.+\Z", text[span.start : span.end], re.DOTALL):
+        held = any(start < offset < end for start, end in inside)
+        parts.append(line if held else line.removeprefix(function.indent))
+        offset += len(line)
+    return "".join(parts)
+
+
+def _is_docstring(node: Node) -> bool:
+    return node.parent is not None and node.parent.type == "expression_statement"

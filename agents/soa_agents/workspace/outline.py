@@ -1,0 +1,182 @@
+"""What a reader needs of a file beside one function: headers, signatures, docstrings, in bounded texts."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tree_sitter import Node
+
+from soa_agents.workspace.functions import Function, definitions, indent_at, name_of, with_decorators
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements, walk
+
+_IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
+
+
+@dataclass(frozen=True, slots=True)
+class DocstringPlace:
+    """A docstring, and where functions that it describes would go.
+
+    `insert` is an offset at a line's end: of the class's last line, of the function's last line, or the end
+    of the module. `indent` is what a definition put there begins with.
+    """
+
+    id: FunctionId  # `path::<module>`, a class or a function
+    kind: Literal["module", "class", "function"]
+    span: Span  # of the string expression
+    text: str  # what it says, cleaned as `inspect.cleandoc` does
+    insert: int
+    indent: str
+
+
+def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
+    """The docstrings of a file's module, classes and functions in file order."""
+    syntax = parse(text)
+    found = []
+    module = docstring_of(syntax.root)
+    if module is not None:
+        place = FunctionId(path, FunctionId.MODULE)
+        span = syntax.span(module)
+        found.append(DocstringPlace(place, "module", span, _said(syntax, module), len(text), ""))
+    seen: Counter[str] = Counter()
+    for node, scope in definitions(syntax):
+        qualname = scope.prefix + name_of(syntax, node)
+        seen[qualname] += 1
+        numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
+        found += _place(syntax, node, FunctionId(path, numbered))
+    return tuple(found)
+
+
+def docstring_at(path: str, text: str, offset: int) -> DocstringPlace | None:
+    """The docstring that holds the character `offset`."""
+    return next((d for d in docstrings(path, text) if d.span.start <= offset <= d.span.end), None)
+
+
+def docstring_place(path: str, text: str, qualname: str) -> DocstringPlace | None:
+    """The docstring of the module (`<module>`), class or function of that qualified name."""
+    return next((d for d in docstrings(path, text) if d.id.qualname == qualname), None)
+
+
+def signature(text: str, function: Function) -> str:
+    """The decorators and the `def` line up to its colon, at the left margin."""
+    lines = re.split(r"\r\n?|\n", text[function.span.start : function.signature.end])
+    return "\n".join(line.removeprefix(function.indent) for line in lines)
+
+
+def summary(text: str, function: Function) -> str:
+    """A function in brief: its signature, the first paragraph of its docstring in one line, and `...`."""
+    said = ""
+    if function.docstring is not None:
+        said = _first_paragraph(_clean(text[function.docstring.start : function.docstring.end]))
+    return signature(text, function) + (f'\n    """{said}"""' if said else "") + "\n    ..."
+
+
+def header(text: str, limit: int = 3000) -> str:
+    """A module's imports and then its constants, as far as they fit into `limit` characters."""
+    syntax = parse(text)
+    top = statements(syntax.root)
+    imports = [node for node in top if _imports(node)]
+    constants = [node for node in top if _is_constant(node)]
+    return "\n".join(_fitting((_source(syntax, node) for node in (*imports, *constants)), limit))
+
+
+def siblings(text: str, found: Iterable[Function], function: Function, limit: int = 4000) -> str:
+    """The summaries of the functions beside `function`: same class or module level, nearest first to stay."""
+    scope = function.id.qualname.rpartition(".")[0]
+    beside = [f for f in found if f.id != function.id and f.id.qualname.rpartition(".")[0] == scope]
+    beside.sort(key=lambda f: abs(f.span.start - function.span.start))
+    kept = set(_fitting((summary(text, f) for f in beside), limit))
+    return "\n\n".join(
+        s for f in sorted(beside, key=lambda f: f.span.start) if (s := summary(text, f)) in kept
+    )
+
+
+def class_header(text: str, qualname: str, limit: int = 1500) -> str:
+    """A class's `class` line with its decorators, its docstring's first paragraph and its fields; or ""."""
+    syntax = parse(text)
+    for node, scope in definitions(syntax):
+        if node.type == "class_definition" and scope.prefix + name_of(syntax, node) == qualname:
+            return _class_header(syntax, node, limit)
+    return ""
+
+
+def _class_header(syntax: Syntax, node: Node, limit: int) -> str:
+    block = node.child_by_field_name("body")
+    start = syntax.offset(with_decorators(node).start_byte)
+    colon = next((child for child in node.children if child.type == ":"), node)
+    indent = indent_at(syntax.text, start)
+    head = syntax.text[start : syntax.offset(colon.end_byte)]
+    lines = [line.removeprefix(indent) for line in re.split(r"\r\n?|\n", head)]
+    string = docstring_of(block)
+    if string is not None:
+        lines.append(f'    """{_first_paragraph(_said(syntax, string))}"""')
+    fields = (_source(syntax, each) for each in statements(block) if _is_constant(each))
+    return "\n".join([*lines, *(f"    {field}" for field in _fitting(fields, limit))])
+
+
+def _place(syntax: Syntax, node: Node, place: FunctionId) -> Iterator[DocstringPlace]:
+    block = node.child_by_field_name("body")
+    string = docstring_of(block)
+    if string is None or block is None:
+        return
+    text, end = syntax.text, _line_end(syntax.text, syntax.end(node))
+    if node.type == "function_definition":
+        indent = indent_at(text, syntax.offset(with_decorators(node).start_byte))
+        yield DocstringPlace(place, "function", syntax.span(string), _said(syntax, string), end, indent)
+    elif indent := indent_at(text, syntax.offset(block.start_byte)):  # nothing fits into `class A: "…"`
+        yield DocstringPlace(place, "class", syntax.span(string), _said(syntax, string), end, indent)
+
+
+def _said(syntax: Syntax, string: Node) -> str:
+    return _clean(syntax.source(string))
+
+
+def _clean(literal: str) -> str:
+    """What a string expression says; its own text where it is no complete literal."""
+    try:
+        value = ast.literal_eval(f"({literal})")
+    except (SyntaxError, ValueError):
+        value = literal
+    return inspect.cleandoc(value if isinstance(value, str) else literal)
+
+
+def _first_paragraph(said: str) -> str:
+    return " ".join(said.partition("\n\n")[0].split()).replace('"""', "'''")
+
+
+def _line_end(text: str, offset: int) -> int:
+    found = re.compile(r"[\r\n]").search(text, offset)
+    return found.start() if found else len(text)
+
+
+def _imports(node: Node) -> bool:
+    """An import, or an `if` or `try` statement around imports."""
+    if node.type in _IMPORTS:
+        return True
+    return node.type in ("if_statement", "try_statement") and any(n.type in _IMPORTS for n in walk(node))
+
+
+def _is_constant(node: Node) -> bool:
+    if node.type == "type_alias_statement":
+        return True
+    value = node.named_children[0] if node.named_children else None
+    return node.type == "expression_statement" and value is not None and value.type == "assignment"
+
+
+def _source(syntax: Syntax, node: Node) -> str:
+    return re.sub(r"\r\n?", "\n", syntax.source(node))
+
+
+def _fitting(pieces: Iterable[str], limit: int) -> Iterator[str]:
+    """The pieces that fit into `limit` characters together; one that does not is passed over."""
+    left = limit
+    for piece in pieces:
+        if len(piece) < left:
+            left -= len(piece) + 1
+            yield piece
