@@ -119,12 +119,14 @@ def position(text: str, at: int, encoding: str) -> Json:
 
 def edited(text: str, edits: Sequence[Json], encoding: str) -> str:
     """The text after the edits, which must not overlap; insertions at one place keep their order."""
-    spans = [(*(offset(text, e["range"][end], encoding) for end in ("start", "end")), e) for e in edits]
-    spans.sort(key=lambda span: span[:2])
+    spans = [
+        (offset(text, e["range"]["start"], encoding), offset(text, e["range"]["end"], encoding), e["newText"])
+        for e in edits
+    ]
     parts, done = [], 0
-    for start, end, edit in spans:
+    for start, end, new in sorted(spans, key=lambda span: span[:2]):
         assert start >= done, "edits overlap"
-        parts += [text[done:start], edit["newText"]]
+        parts += [text[done:start], new]
         done = end
     return "".join([*parts, text[done:]])
 
