@@ -1,0 +1,1 @@
+"""What is said to a model: one Markdown template a step, rendered strictly."""

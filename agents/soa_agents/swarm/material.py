@@ -1,0 +1,245 @@
+"""What the workspace has to say about one function: pieces of text, the most telling first. Pure.
+
+Every function here looks at a handful of files, whatever the size of the workspace, and returns pieces that are
+bounded in number and length.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from soa_agents.swarm.skim import Binding, Skim, brief, indented, skim, words
+from soa_agents.workspace.functions import Function, dedented
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.outline import class_header
+
+_BINDINGS, _SIBLINGS, _CALLEES, _USEFUL, _TYPES = 60, 40, 12, 6, 6
+_LONG_FUNCTION = 2400  # characters of a function that is quoted whole
+_COMMON = frozenset("get set is has to from for of the a an and or in on by with make do new add as".split())
+
+
+class Graph(Protocol):
+    """Who calls whom in the workspace."""
+
+    def callees(self, function: FunctionId, /) -> Iterable[FunctionId]:
+        """The functions it calls."""
+
+    def callers(self, function: FunctionId, /) -> Iterable[FunctionId]:
+        """The functions that call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a section. Pieces are chosen in the order given and shown in the order of `place`."""
+
+    text: str
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """The function in question, where it stands, and the words of what is known of it."""
+
+    function: FunctionId
+    skim: Skim
+    words: frozenset[str] = field(default_factory=frozenset)
+    unwritten: frozenset[FunctionId] = field(default_factory=frozenset)
+
+    @property
+    def owner(self) -> str:
+        """The class or function it stands in, by qualified name."""
+        return self.function.qualname.rpartition(".")[0].removesuffix(".<locals>")
+
+
+def header(focus: Focus) -> tuple[Piece, ...]:
+    """Imports, then the constants that are mentioned, then the other ones."""
+    bindings = list(enumerate(focus.skim.bindings))
+
+    def rank(numbered: tuple[int, Binding]) -> tuple[bool, bool]:
+        binding = numbered[1]
+        return (not binding.is_import, not (binding.names & focus.words))
+
+    return tuple(Piece(b.source, place) for place, b in sorted(bindings, key=rank)[:_BINDINGS])
+
+
+def siblings(focus: Focus) -> tuple[Piece, ...]:
+    """The other functions of the module, in a line or two each: mentioned ones and nearest first."""
+    here = focus.skim.function(focus.function.qualname)
+    origin = here.span.start if here else len(focus.skim.text)
+    others = [
+        f
+        for f in focus.skim.functions
+        if f.id != focus.function and "<locals>" not in f.id.qualname and f.id.name != "__init__"
+    ]
+
+    def rank(function: Function) -> tuple[bool, bool, int]:
+        beside = (function.owner or "") == focus.owner
+        return (function.id.name not in focus.words, not beside, abs(function.span.start - origin))
+
+    return tuple(_listed(focus.skim, f, focus) for f in sorted(others, key=rank)[:_SIBLINGS])
+
+
+def owner(focus: Focus, own: str) -> tuple[Piece, ...]:
+    """The class around a method (fields, `__init__`), or the function around a nested one.
+
+    `own` is the function's own name, whose definition is not repeated.
+    """
+    around = focus.owner
+    if not around:
+        return ()
+    text = focus.skim.text
+    if outer := focus.skim.function(around):
+        return (Piece(_bounded(dedented(text, outer))),)
+    pieces = [Piece(class_header(text, around))]
+    for name in ("__init__", "__new__", "__post_init__"):
+        found = focus.skim.function(f"{around}.{name}")
+        if found and own != name:
+            pieces.append(Piece(indented(_bounded(dedented(text, found))), 1))
+    return tuple(p for p in pieces if p.text.strip())
+
+
+def types(focus: Focus, texts: Mapping[str, str], annotations: str) -> tuple[Piece, ...]:
+    """The headers of workspace classes named in the signature, and of the bases of the function's class."""
+    around = focus.skim.class_named(focus.owner)
+    named = [*sorted(words(annotations)), *(around.bases if around else ())]
+    pieces = []
+    for name in dict.fromkeys(n.partition("[")[0] for n in named):
+        if name != focus.owner and (found := find_class(focus.skim, texts, name)):
+            pieces.append(Piece(_class_in_brief(*found), len(pieces)))
+    return tuple(pieces[:_TYPES])
+
+
+def find_class(file: Skim, texts: Mapping[str, str], name: str, hops: int = 2) -> tuple[Skim, str] | None:
+    """The file that defines the class a name means in `file`, and the class's qualified name there."""
+    if file.class_named(name):
+        return file, name
+    binding = next((b for b in file.bindings if b.is_import and name in b.names), None)
+    if binding is None or not hops:
+        return None
+    source = re.match(r"from\s+([.\w]+)\s+import\b(.*)", binding.source, re.DOTALL)
+    if source is None:
+        return None
+    renamed = re.search(rf"(\w+)\s+as\s+{re.escape(name)}\b", source.group(2))
+    path = find_module(file.path, source.group(1), texts)
+    original = renamed.group(1) if renamed else name
+    return find_class(skim(path, texts[path]), texts, original, hops - 1) if path else None
+
+
+def find_module(path: str, module: str, texts: Mapping[str, str]) -> str | None:
+    """The file that `module`, as spelled in an import of the file `path`, is in this workspace."""
+    dots = len(module) - len(module.lstrip("."))
+    tail = module[dots:].replace(".", "/")
+    folder = posixpath.dirname(path)
+    bases = [posixpath.normpath(posixpath.join(folder, *[".."] * (dots - 1)))] if dots else _above(folder)
+    for base in bases:
+        stem = posixpath.normpath(posixpath.join(base, tail))
+        for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
+            if candidate in texts:
+                return candidate
+    return None
+
+
+def module_name(path: str, texts: Mapping[str, str]) -> str:
+    """The name a file is imported by: its packages are the folders above it that have an `__init__.py`."""
+    folder, _, file = path.rpartition("/")
+    parts = [] if file == "__init__.py" else [file.removesuffix(".py")]
+    while folder and f"{folder}/__init__.py" in texts:
+        parts.insert(0, folder.rpartition("/")[2])
+        folder = folder.rpartition("/")[0]
+    return ".".join(parts)
+
+
+def callees(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
+    """Functions of other files that the function calls as it stands, in brief."""
+    found = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
+    return tuple(_elsewhere(focus, texts, found[:_CALLEES]))
+
+
+def callers(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
+    """Two callers: the signature, what it is for, and the lines with the call."""
+    pieces = []
+    for caller in islice(sorted(graph.callers(focus.function)), 40):
+        found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
+        if found and len(pieces) < 2 and not _is_test(caller.path):
+            text = texts[caller.path]
+            lines = _mentioning(dedented(text, found), focus.function.name)
+            quoted = f"# in {caller}\n{brief(text, found)}\n" + "\n".join(lines)
+            pieces.append(Piece(quoted, len(pieces)))
+    return tuple(pieces)
+
+
+def useful(
+    focus: Focus,
+    texts: Mapping[str, str],
+    known: Sequence[FunctionId],
+    name: str,
+    shown: frozenset[FunctionId],
+) -> tuple[Piece, ...]:
+    """A few functions of other modules whose names share telling words with the function or its docstring."""
+    own = _parts(name)
+    spoken = frozenset(w.lower() for w in focus.words)
+    scored = []
+    for each in known:
+        if each.path == focus.function.path or each in shown or each.name.startswith("__"):
+            continue
+        parts = _parts(each.name)
+        score = 2 * len(parts & own) + len(parts & spoken) - 0.25 * len(parts)
+        if parts & own and score >= 1.5:
+            scored.append((-score, each))
+    return tuple(_elsewhere(focus, texts, [each for _, each in sorted(scored)[:_USEFUL]]))
+
+
+def _elsewhere(focus: Focus, texts: Mapping[str, str], found: Iterable[FunctionId]) -> Iterator[Piece]:
+    for place, function in enumerate(found):
+        file = skim(function.path, texts.get(function.path, ""))
+        if definition := file.function(function.qualname):
+            listed = _listed(file, definition, focus).text
+            yield Piece(f"# {module_name(function.path, texts)}\n{listed}", place)
+
+
+def _listed(file: Skim, function: Function, focus: Focus) -> Piece:
+    text = brief(file.text, function, unwritten=function.id in focus.unwritten)
+    if function.owner:
+        text = f"class {function.owner}:\n{indented(text)}"
+    return Piece(text, function.span.start)
+
+
+def _class_in_brief(file: Skim, qualname: str) -> str:
+    """A class's header and fields, and its public methods in a line each."""
+    methods = [f for f in file.functions if f.owner == qualname and not f.id.name.startswith("_")]
+    listed = [indented(brief(file.text, f)) for f in methods[:12]]
+    return "\n".join([class_header(file.text, qualname), *listed])
+
+
+def _mentioning(source: str, name: str) -> list[str]:
+    lines = [line for line in source.split("\n")[1:] if re.search(rf"\b{re.escape(name)}\b", line)]
+    return [line[:200] for line in lines[:3]]
+
+
+def _bounded(source: str) -> str:
+    if len(source) <= _LONG_FUNCTION:
+        return source
+    cut = source.rfind("\n", 0, _LONG_FUNCTION)
+    return f"{source[:cut]}\n    # … shortened"
+
+
+def _above(folder: str) -> list[str]:
+    """The folder and every one above it, nearest first."""
+    parts = folder.split("/") if folder else []
+    return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+
+
+def _parts(name: str) -> frozenset[str]:
+    """The words of an identifier."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return frozenset(spaced.split("_")) - _COMMON - {""}
+
+
+def _is_test(path: str) -> bool:
+    file = path.rpartition("/")[2]
+    return file.startswith("test_") or file.endswith("_test.py") or file == "conftest.py"

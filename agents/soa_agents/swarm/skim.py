@@ -1,0 +1,149 @@
+"""A file as one skims it for a view: the names it binds, its classes, its functions in a line each. Pure."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tree_sitter import Node
+
+from soa_agents.workspace.functions import Function, definitions, functions, name_of
+from soa_agents.workspace.outline import signature
+from soa_agents.workspace.syntax import Syntax, parse, statements, walk
+
+_LONG_VALUE = 240  # characters of a constant that are shown
+_LONG_LINE = 160  # characters of a docstring's first line that are shown
+_IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A module-level import or assignment: the names it binds and its text."""
+
+    names: frozenset[str]
+    source: str
+    is_import: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A class by its qualified name, and how it spells its bases."""
+
+    qualname: str
+    bases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skim:
+    """What stands in one file, in file order."""
+
+    path: str
+    text: str
+    bindings: tuple[Binding, ...]
+    classes: tuple[Class, ...]
+    functions: tuple[Function, ...]
+
+    def function(self, qualname: str) -> Function | None:
+        """The function of that qualified name."""
+        return next((f for f in self.functions if f.id.qualname == qualname), None)
+
+    def class_named(self, qualname: str) -> Class | None:
+        """The class of that qualified name."""
+        return next((c for c in self.classes if c.qualname == qualname), None)
+
+
+@lru_cache(maxsize=256)
+def skim(path: str, text: str) -> Skim:
+    """Skim a file, however broken it is."""
+    syntax = parse(text)
+    bindings = tuple(b for node in _top_level(syntax.root) if (b := _binding(syntax, node)))
+    classes = tuple(
+        Class(scope.prefix + name_of(syntax, node), _bases(syntax, node))
+        for node, scope in definitions(syntax)
+        if node.type == "class_definition"
+    )
+    return Skim(path, text, bindings, classes, functions(path, text))
+
+
+def words(text: str) -> frozenset[str]:
+    """The identifiers in a text."""
+    return frozenset(re.findall(r"[^\W\d]\w*", text))
+
+
+def said(text: str, function: Function) -> str:
+    """The first line of the function's docstring, or nothing."""
+    if function.docstring is None:
+        return ""
+    literal = text[function.docstring.start : function.docstring.end]
+    inner = re.sub(r"^\w*(\"\"\"|'''|\"|')|(\"\"\"|'''|\"|')$", "", literal.strip()).strip()
+    line = re.split(r"[\r\n]", inner, maxsplit=1)[0].strip()
+    return line if len(line) <= _LONG_LINE else f"{line[:_LONG_LINE].rstrip()}…"
+
+
+def brief(text: str, function: Function, unwritten: bool = False) -> str:
+    """A function's signature and, as a comment, the first line of its docstring."""
+    notes = ["not written yet"] if unwritten else []
+    if line := said(text, function):
+        notes.append(line)
+    comment = f"  # {'; '.join(notes)}" if notes else ""
+    return f"{signature(text, function)} ...{comment}"
+
+
+def head(source: str) -> str:
+    """A dedented function's decorators, signature and docstring with `...` for a body; a stub stays as it is."""
+    found = functions("", source)
+    if not found or found[0].is_stub:
+        return source.strip("\n")
+    end = (found[0].docstring or found[0].signature).end
+    return f"{source[:end]}\n    ...".strip("\n")
+
+
+def indented(text: str) -> str:
+    """The text one level to the right."""
+    return textwrap.indent(text, "    ")
+
+
+def _top_level(root: Node) -> Iterator[Node]:
+    """The module's statements, with those that stand in its `if`, `try` and `with` blocks."""
+    for node in statements(root):
+        if node.type in ("if_statement", "try_statement", "with_statement"):
+            for inner in walk(node):
+                if inner.parent is not None and inner.parent.type == "block":
+                    yield inner
+        else:
+            yield node
+
+
+def _binding(syntax: Syntax, node: Node) -> Binding | None:
+    value = node.named_children[0] if node.named_children else None
+    text = re.sub(r"\r\n?", "\n", syntax.source(node))
+    if node.type in _IMPORTS:
+        return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text), True)
+    if node.type == "type_alias_statement":
+        return Binding(words(text.partition("=")[0].partition("[")[0]) - {"type"}, text, False)
+    if node.type == "expression_statement" and value is not None and value.type == "assignment":
+        left = value.child_by_field_name("left")
+        names = words(syntax.source(left)) if left is not None else frozenset()
+        short = text if len(text) <= _LONG_VALUE else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
+        return Binding(names, short, False)
+    return None
+
+
+def _imported(syntax: Syntax, node: Node) -> Iterator[str]:
+    """The names an import binds."""
+    module = node.child_by_field_name("module_name")
+    for child in node.named_children:
+        if child == module:
+            continue
+        alias = child.child_by_field_name("alias")
+        yield syntax.source(alias) if alias is not None else syntax.source(child).partition(".")[0]
+
+
+def _bases(syntax: Syntax, node: Node) -> tuple[str, ...]:
+    bases = node.child_by_field_name("superclasses")
+    if bases is None:
+        return ()
+    return tuple(syntax.source(b) for b in bases.named_children if b.type != "keyword_argument")
