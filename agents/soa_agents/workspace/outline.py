@@ -12,7 +12,14 @@ from typing import Literal
 
 from tree_sitter import Node
 
-from soa_agents.workspace.functions import Function, definitions, indent_at, name_of, with_decorators
+from soa_agents.workspace.functions import (
+    Function,
+    definitions,
+    functions,
+    indent_at,
+    name_of,
+    with_decorators,
+)
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements, walk
 
@@ -38,19 +45,20 @@ class DocstringPlace:
 def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
     """The docstrings of a file's module, classes and functions in file order."""
     syntax = parse(text)
-    found = []
+    found = [_of_function(text, function) for function in functions(path, text) if function.docstring]
     module = docstring_of(syntax.root)
     if module is not None:
         place = FunctionId(path, FunctionId.MODULE)
-        span = syntax.span(module)
-        found.append(DocstringPlace(place, "module", span, _said(syntax, module), len(text), ""))
+        said = _clean(syntax.source(module))
+        found.append(DocstringPlace(place, "module", syntax.span(module), said, len(text), ""))
     seen: Counter[str] = Counter()
     for node, scope in definitions(syntax):
-        qualname = scope.prefix + name_of(syntax, node)
-        seen[qualname] += 1
-        numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
-        found += _place(syntax, node, FunctionId(path, numbered))
-    return tuple(found)
+        if node.type == "class_definition":
+            qualname = scope.prefix + name_of(syntax, node)
+            seen[qualname] += 1
+            numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
+            found += _of_class(syntax, node, FunctionId(path, numbered))
+    return tuple(sorted(found, key=lambda place: place.span))
 
 
 def docstring_at(path: str, text: str, offset: int) -> DocstringPlace | None:
@@ -115,26 +123,28 @@ def _class_header(syntax: Syntax, node: Node, limit: int) -> str:
     lines = [line.removeprefix(indent) for line in re.split(r"\r\n?|\n", head)]
     string = docstring_of(block)
     if string is not None:
-        lines.append(f'    """{_first_paragraph(_said(syntax, string))}"""')
+        lines.append(f'    """{_first_paragraph(_clean(syntax.source(string)))}"""')
     fields = (_source(syntax, each) for each in statements(block) if _is_constant(each))
     return "\n".join([*lines, *(f"    {field}" for field in _fitting(fields, limit))])
 
 
-def _place(syntax: Syntax, node: Node, place: FunctionId) -> Iterator[DocstringPlace]:
+def _of_function(text: str, function: Function) -> DocstringPlace:
+    span = function.docstring or function.body
+    said = _clean(text[span.start : span.end])
+    insert = _line_end(text, function.span.end)
+    return DocstringPlace(function.id, "function", span, said, insert, function.indent)
+
+
+def _of_class(syntax: Syntax, node: Node, place: FunctionId) -> Iterator[DocstringPlace]:
     block = node.child_by_field_name("body")
     string = docstring_of(block)
     if string is None or block is None:
         return
-    text, end = syntax.text, _line_end(syntax.text, syntax.end(node))
-    if node.type == "function_definition":
-        indent = indent_at(text, syntax.offset(with_decorators(node).start_byte))
-        yield DocstringPlace(place, "function", syntax.span(string), _said(syntax, string), end, indent)
-    elif indent := indent_at(text, syntax.offset(block.start_byte)):  # nothing fits into `class A: "…"`
-        yield DocstringPlace(place, "class", syntax.span(string), _said(syntax, string), end, indent)
-
-
-def _said(syntax: Syntax, string: Node) -> str:
-    return _clean(syntax.source(string))
+    indent = indent_at(syntax.text, syntax.offset(block.start_byte))
+    if indent:  # nothing fits into `class A: "…"`
+        insert = _line_end(syntax.text, syntax.end(node))
+        said = _clean(syntax.source(string))
+        yield DocstringPlace(place, "class", syntax.span(string), said, insert, indent)
 
 
 def _clean(literal: str) -> str:
