@@ -159,7 +159,7 @@ class OpenAIServer:
             raise self.errors[0]
 
     def wait(self, holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-        """Block until `holds()`; False after `seconds`. In a coroutine: `asyncio.to_thread(server.wait, …)`."""
+        """Block until `holds()`; False after `seconds`. In coroutines `asyncio.to_thread(server.wait…)`."""
         with self._changed:
             return self._changed.wait_for(holds, seconds)
 
@@ -174,7 +174,7 @@ class OpenAIServer:
         connections: set[asyncio.Task[None]] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # A plain function with a task of our own: asyncio reports a cancelled coroutine handler as an error.
+            # A task of our own: asyncio reports a coroutine handler that is cancelled as an error.
             task = asyncio.create_task(self._connected(reader, writer))
             connections.add(task)
             task.add_done_callback(connections.discard)
