@@ -43,7 +43,8 @@ Action = Ask | Verify
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The protocol is done."""
+    """The work is done. `accepted` are the roots whose best candidate is to be offered."""
 
     verdict: Verdict
     reason: str = ""  # one sentence where the verdict alone does not say it
+    accepted: tuple[str, ...] = ()

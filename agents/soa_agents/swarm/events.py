@@ -19,7 +19,8 @@ class Target:
     """A function the job is to write, and what may be said about it before anything was written.
 
     `tests` are the node ids run on every candidate; `affected` all that an edit may break, run once before
-    it is offered. `needs` are other targets of the same job that this one calls.
+    it is offered. `needs` are other targets of the same job that this one calls. `advice` is the path of the
+    test file that tests written by agents would go to.
     """
 
     function: str  # FunctionId as text
@@ -28,18 +29,23 @@ class Target:
     affected: tuple[str, ...] = ()
     has_examples: bool = False
     needs: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStarted:
-    """Everything a pure replay needs: texts of the files that may be written, settings, limits, seed."""
+    """Everything a pure replay needs: texts of the files that may be written, settings, limits, seed.
+
+    `stubs` are the workspace's stubs that a file can reach: for each file, the spelling of a call there (`f`,
+    `module.f`, `self.f`) and the stub's FunctionId. A stub that an agent's code calls becomes an agent.
+    """
 
     job_id: str
     kind: JobKind
     protocol: str
     targets: tuple[Target, ...]
     texts: dict[str, str]
-    stubs: tuple[str, ...]  # workspace stubs the targets can reach by name; they become agents when called
+    stubs: dict[str, dict[str, str]]
     limits: Limits
     templates: dict[str, str]  # step -> sha256 of its template
     seed: int

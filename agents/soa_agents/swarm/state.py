@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from soa_agents.models.port import Usage
-from soa_agents.patch import Patch
-from soa_agents.swarm.actions import Ask, Verify
+from soa_agents.swarm.actions import Ask, Stop, Verdict, Verify
+from soa_agents.swarm.assemble import Piece
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import JobStarted, Target
 from soa_agents.verify.report import Report, TestResult
@@ -60,13 +60,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A verified whole: what was run, and how it did."""
+    """The best whole so far of one root: what was written, and how it did.
+
+    `proven` once everything affected was run as well and nothing broke.
+    """
 
     root: str
-    key: str
-    patch: Patch
+    pieces: tuple[Piece, ...]
     report: Report
-    score: tuple[int, int]  # counted tests passing, minus broken ones; examples passing
+    verdict: Verdict
+    score: tuple[int, int, int]  # minus the broken tests, counted tests passing, docstring examples passing
+    proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class State:
     texts: Mapping[str, str] = field(default_factory=dict)  # what candidates are assembled on
     spent: Usage = field(default_factory=Usage)
     root: str = ""
+    ended: Stop | None = None
 
     def scope(self, root: str, texts: Mapping[str, str] | None = None) -> State:
         """The same state as a protocol sees it that works on `root` alone, on `texts`."""
@@ -102,6 +107,10 @@ class State:
         for child in node.children:
             yield from self.family(child)
 
+    def owned(self, root: str) -> frozenset[str]:
+        """The FunctionIds, as text, of all functions that the root's family owns."""
+        return frozenset(str(node.function) for node in self.family(root))
+
     def finished(self, key: str) -> Progress | None:
         """How the key ended, or None while it has not."""
         progress = self.keys.get(key)
@@ -113,13 +122,3 @@ class State:
         return progress.report if progress else None
 
 
-def counted(baseline: Report, report: Report, function: FunctionId) -> tuple[TestResult, ...]:
-    """The results of `report` that prove something about `function`: tests seen to run it, then or now."""
-    seen = {r.nodeid for source in (baseline, report) for r in source.tests if function in r.ran}
-    return tuple(r for r in report.tests if r.nodeid in seen)
-
-
-def broken(baseline: Report, report: Report) -> tuple[TestResult, ...]:
-    """Tests that passed before and do not pass now; one that was to run and did not report counts too."""
-    passing = {r.nodeid for r in baseline.tests if r.passed}
-    return tuple(r for r in report.tests if r.nodeid in passing and not r.passed)

@@ -1,0 +1,265 @@
+"""How a job ends, as a person reads it: state, verdict, tests before and after, one sentence, what to apply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from soa_agents.errors import ModelError, Refused, SoaError, UsageError
+from soa_agents.models.port import Usage
+from soa_agents.patch import Patch
+from soa_agents.protocols.each import accepted_pieces
+from soa_agents.swarm import candidate, judge
+from soa_agents.swarm.actions import Stop
+from soa_agents.swarm.assemble import Piece
+from soa_agents.swarm.job import Flag, JobResult, JobState, JobUpdate, StartJob, TestsChange
+from soa_agents.swarm.state import State
+from soa_agents.verify.report import Report, TestResult
+from soa_agents.verify.screen import screen
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.jobs.narrate import tally
+
+EXIT_FAILED, EXIT_MODEL, EXIT_CANCELLED = 1, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the tests said of everything the job was about."""
+
+    proof_before: tuple[TestResult, ...]
+    proof_after: tuple[TestResult, ...]
+    examples: tuple[TestResult, ...]
+    advice: Report | None
+
+    @property
+    def change(self) -> TestsChange:
+        """Counted tests before and after; a function without tests is counted by its docstring examples."""
+        if not self.proof_after and self.examples:
+            return TestsChange(tally(self.examples), None)
+        return TestsChange(tally(self.proof_after), tally(self.proof_before))
+
+
+def refused(start: StartJob, error: SoaError, usage: Usage | None = None) -> JobResult:
+    """A job that must not start, or a model that nobody can reach."""
+    unreachable = isinstance(error, ModelError)
+    state: JobState = "refused" if isinstance(error, Refused | UsageError) else "failed"
+    update = JobUpdate(
+        job_id=start.job_id,
+        kind=start.kind,
+        target=_target(start),
+        state=state,
+        verdict="failed" if unreachable else None,
+        usage=usage,
+        message=_line(str(error)),
+    )
+    return JobResult(replace(update, verdict=None), exit_code=EXIT_MODEL if unreachable else EXIT_FAILED)
+
+
+def cancelled(start: StartJob, state: State | None) -> JobResult:
+    """A job the person cancelled; what was best by then is kept to look at."""
+    kept = f" after {state.spent.calls} model calls" if state and state.spent.calls else ""
+    result = JobResult(
+        JobUpdate(
+            job_id=start.job_id,
+            kind=start.kind,
+            target=_target(start),
+            state="cancelled",
+            usage=state.spent if state else None,
+            message=f"Cancelled{kept}; nothing was changed. Start it again when you want it.",
+        ),
+        exit_code=EXIT_CANCELLED,
+    )
+    return with_best(result, state) if state else result
+
+
+def with_best(result: JobResult, state: State) -> JobResult:
+    """The same ending, with the best candidate so far to look at."""
+    roots = tuple(root for root in (t.function for t in state.job.targets) if root in state.best)
+    pieces = accepted_pieces(state, roots)
+    if not pieces:
+        return result
+    texts = dict(state.job.texts)
+    return replace(result, patch=candidate.patch_of(texts, pieces), texts=texts, offer="keep")
+
+
+def ended(start: StartJob, state: State, stop: Stop) -> JobResult:
+    """The ending of a job whose protocol, or one of its limits, stopped it."""
+    texts = dict(state.job.texts)
+    pieces = accepted_pieces(state, stop.accepted)
+    if start.kind == "stubs" and stop.accepted:
+        pieces = candidate.pieces(state, state.root)
+    if not pieces:
+        return with_best(_failure(start, state, stop), state)
+    patch = candidate.patch_of(texts, pieces)
+    flags = flagged(texts, patch, pieces)
+    measured = measure(state, stop.accepted)
+    if stop.verdict == "untested" and measured.advice is not None:
+        patch = candidate.with_advice(patch, state.target.advice, state.keys[f"{state.root}:tests"].text)
+    reason = _preview_reason(state, stop, patch, flags)
+    update = JobUpdate(
+        job_id=start.job_id,
+        kind=start.kind,
+        target=_target(start),
+        state="done",
+        verdict=stop.verdict,
+        flags=flags,
+        tests=measured.change if start.kind != "stubs" else None,
+        usage=state.spent,
+        message=_sentence(start, state, stop, measured, flags),
+    )
+    part = stop.verdict == "failed" or bool(flags)
+    return JobResult(
+        update=update,
+        patch=patch,
+        texts=texts,
+        offer="preview" if reason else "apply",
+        preview_reason=reason,
+        exit_code=EXIT_FAILED if part else 0,
+    )
+
+
+def measure(state: State, roots: tuple[str, ...]) -> Measured:
+    """The counted tests of these roots, each named once."""
+    before: dict[str, TestResult] = {}
+    after: dict[str, TestResult] = {}
+    shown: list[TestResult] = []
+    for root in roots:
+        best = state.best.get(root)
+        if best is None:
+            continue
+        scope = state.scope(root)
+        proof = judge.counted(scope, best.report)
+        after.update({r.nodeid: r for r in proof})
+        names = {r.nodeid for r in proof}
+        before.update({r.nodeid: r for r in state.baseline.tests if r.nodeid in names})
+        missing = names - set(before)  # it could not even be collected before
+        before.update({name: TestResult(name, "error") for name in missing})
+        shown += judge.examples(scope, best.report)
+    return Measured(
+        tuple(before.values()), tuple(after.values()), tuple(shown), state.report(f"{state.root}:advice")
+    )
+
+
+def flagged(texts: dict[str, str], patch: Patch, pieces: tuple[Piece, ...]) -> tuple[Flag, ...]:
+    """Lines of the new files, inside what was written, that can fool a test."""
+    new = patch.apply(texts)
+    written = {str(p.function) for p in pieces}
+    written |= {str(FunctionId(p.function.path, h.qualname)) for p in pieces for h in p.written.helpers}
+    flags = []
+    for path, text in new.items():
+        for function in functions(path, text):
+            if str(function.id) in written:
+                source = text[function.span.start : function.span.end]
+                flags += [Flag(f.line, f.why) for f in screen(function.indent + source, function.line)]
+    return tuple(dict.fromkeys(flags))
+
+
+def _preview_reason(state: State, stop: Stop, patch: Patch, flags: tuple[Flag, ...]) -> str:
+    if stop.verdict == "untested":
+        return "No test exercises it."
+    if flags:
+        return "It passes its tests but holds code that can fool them."
+    targets = {FunctionId.parse(t.function).path for t in state.job.targets}
+    if {edit.path for edit in patch.edits} - targets:
+        return "It also writes functions in other files."
+    return ""
+
+
+def _failure(start: StartJob, state: State, stop: Stop) -> JobResult:
+    measured = measure(state, tuple(t.function for t in state.job.targets))
+    tests = measured.change if measured.proof_after or measured.examples else None
+    update = JobUpdate(
+        job_id=start.job_id,
+        kind=start.kind,
+        target=_target(start),
+        state="failed",
+        verdict="failed",
+        tests=tests,
+        usage=state.spent,
+        message=_line(_red(start, state, stop, measured)),
+    )
+    return JobResult(update, exit_code=EXIT_FAILED)
+
+
+def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
+    name = short(_target(start))
+    shown = measured.proof_after or measured.examples
+    if not shown:
+        return f"SoA got no usable code for {name}. {stop.reason or 'Try again, or another model.'}"
+    count = tally(shown)
+    rounds = max((key.count(":trial") and int(key.rpartition(":r")[2].partition(":")[0])) for key in state.keys)
+    still = next((r for r in shown if not r.passed), None)
+    failing = f" Still failing: {_test_name(still)}: {_first(still.message)}." if still else ""
+    return (
+        f"SoA got {name} to {count.passed} of {count.passed + count.failed} tests in "
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason} "
+        "Look at the best diff, or try again."
+    )
+
+
+def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, flags: tuple[Flag, ...]) -> str:
+    name = short(_target(start))
+    if start.kind == "stubs":
+        count = len(state.nodes[state.root].written.helpers) if state.nodes[state.root].written else 0
+        return f"{name}: {count} {'stub' if count == 1 else 'stubs'} written from the docstring. {spending(state)}"
+    if flags:
+        return f"The result passes its tests but {flags[0].why} (line {flags[0].line}), which can fool them. Review it."
+    if stop.verdict == "untested":
+        return _untested(name, measured)
+    done = len(stop.accepted)
+    if len(state.job.targets) > 1:
+        name = f"{done} of {len(state.job.targets)} functions"
+    after = tally(measured.proof_after or measured.examples)
+    before = tally(measured.proof_before)
+    verb = "pass" if len(state.job.targets) > 1 else "passes"
+    what = "tests" if measured.proof_after else "docstring examples"
+    were = f" ({before.passed} before)" if measured.proof_after else ""
+    wrong = [r for r in measured.examples if not r.passed] if measured.proof_after else []
+    note = f" A docstring example still fails: {_first(wrong[0].message)}." if wrong else ""
+    return _line(
+        f"{name} {verb} {after.passed} of {after.passed + after.failed} {what}{were}.{note} "
+        f"{stop.reason} {spending(state)}"
+    )
+
+
+def _untested(name: str, measured: Measured) -> str:
+    said = f"SoA wrote {name} but no test exercises it."
+    if measured.advice is None or not measured.advice.tests:
+        return f"{said} Review it before you keep it."
+    own = tally(measured.advice.tests)
+    return f"{said} {own.passed} of {own.passed + own.failed} of SoA's own tests pass. Review it before you keep it."
+
+
+def spending(state: State) -> str:
+    """`4 agents, 6 calls, 5.1k tokens.`, with the cost where it is known."""
+    agents = sum(1 for t in state.job.targets for _ in state.family(t.function))
+    spent = state.spent
+    tokens = f"{spent.tokens / 1000:.1f}k tokens" if spent.tokens >= 1000 else f"{spent.tokens} tokens"
+    cost = f", {spent.cost_usd:.4f} US dollars" if spent.cost_usd else ""
+    return (
+        f"{agents} {'agent' if agents == 1 else 'agents'}, "
+        f"{spent.calls} {'call' if spent.calls == 1 else 'calls'}, {tokens}{cost}."
+    )
+
+
+def short(target: str) -> str:
+    """What a person calls the target: the function's name, the module's file."""
+    path, _, qualname = target.partition("::")
+    return qualname if qualname and qualname != FunctionId.MODULE else path or "the workspace"
+
+
+def _target(start: StartJob) -> str:
+    return start.targets[0] if start.targets else ""
+
+
+def _test_name(result: TestResult) -> str:
+    return result.nodeid.rpartition("::")[2]
+
+
+def _first(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[0].removeprefix("E ").strip().rstrip(".")[:160] if lines else "no message"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,30 @@
+"""Single: one agent writes the whole function and goes by its own failures. The baseline."""
+
+from __future__ import annotations
+
+from soa_agents.protocols import trial
+from soa_agents.swarm.actions import Action, Ask, Stop
+from soa_agents.swarm.state import State
+
+
+class Single:
+    """One agent, no helpers left to others, no separate feedback."""
+
+    name = "single"
+
+    def ready(self, state: State) -> tuple[Action, ...] | Stop:
+        """Write, try, write again by the report, until green or out of rounds."""
+        n = trial.rounds_tried(state)
+        about = ""
+        if n:
+            met = trial.outcome(state, n - 1)
+            if not isinstance(met, str):
+                return met
+            about = met
+        ask = Ask(f"{state.root}:r{n}:code", state.root, "code", state.root, about)
+        done = state.finished(ask.key)
+        if done is None:
+            return (ask,)
+        if state.nodes[state.root].written is None:
+            return Stop("failed", done.failed)
+        return (trial.trial(state, n),)

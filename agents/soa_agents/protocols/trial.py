@@ -1,0 +1,110 @@
+"""Trials, rounds and their end: what every protocol that tests one function's candidates shares. Pure."""
+
+from __future__ import annotations
+
+from soa_agents.swarm import candidate, judge
+from soa_agents.swarm.actions import Ask, Stop, Verify
+from soa_agents.swarm.state import Node, State
+from soa_agents.verify.report import Report, Selection
+from soa_agents.workspace.ids import FunctionId
+
+
+def rounds_tried(state: State) -> int:
+    """How many trials of the root's candidates have been measured."""
+    n = 0
+    while state.finished(judge.trial_key(state.root, n)):
+        n += 1
+    return n
+
+
+def trial(state: State, n: int) -> Verify:
+    """The test run on what the family has written by now, docstring examples of all its agents included."""
+    shown = tuple(node.function for node in state.family(state.root) if _has_examples(state, node))
+    files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
+    return Verify(
+        key=judge.trial_key(state.root, n),
+        candidate=files,
+        selection=Selection(tests=state.target.tests, doctests=shown),
+        purpose="candidate",
+        agent=state.root,
+    )
+
+
+def outcome(state: State, n: int) -> tuple[Verify, ...] | Stop | str:
+    """What the trial `n` means: the end, one more run before the end, or the key of the red report to go by.
+
+    Everything affected runs once more before a green candidate is accepted; what it breaks sends it back.
+    """
+    key = judge.trial_key(state.root, n)
+    report = state.report(key)
+    if report is None:
+        return give_up(state, state.keys[key].failed)
+    verdict = judge.verdict(state, report)
+    if verdict == "passed" and set(state.target.affected) > set(state.target.tests):
+        last = _final(state, n)
+        whole = state.report(last.key)
+        if whole is None:
+            return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
+        if whole.problem or judge.broken(state, whole):
+            return _again(state, n, last.key)
+    if verdict == "passed":
+        wrong = [r for r in judge.examples(state, report) if not r.passed]
+        if wrong and n == 0 and state.job.limits.rounds > 0:
+            return key  # one round for an example that its own tests contradict; then it is only named
+        return Stop("passed", accepted=(state.root,))
+    return unproven(state) if verdict == "untested" else _again(state, n, key)
+
+
+def _again(state: State, n: int, key: str) -> Stop | str:
+    """The red report to go by, unless the rounds are used up or lead nowhere."""
+    return give_up(state, judge.stuck(state, n)) if n >= state.job.limits.rounds or judge.stuck(state, n) else key
+
+
+def give_up(state: State, reason: str = "") -> Stop:
+    """The end without success; an earlier candidate that passed still counts."""
+    best = state.best.get(state.root)
+    if best is not None and best.proven:
+        return Stop("passed", accepted=(state.root,))
+    return Stop("failed", reason)
+
+
+def unproven(state: State) -> tuple[Ask | Verify, ...] | Stop:
+    """Nothing runs the function: tests that the agent writes herself go along, as advice."""
+    root = state.root
+    ask = Ask(f"{root}:tests", root, "tests", str(state.nodes[root].function), about=judge.trial_key(root, 0))
+    written = state.finished(ask.key)
+    if written is None:
+        return (ask,)
+    stop = Stop("untested", accepted=(root,))
+    if written.failed:
+        return stop
+    run = advice(state, f"{root}:advice", state.nodes[root], written.text)
+    return stop if state.finished(run.key) else (run,)
+
+
+def advice(state: State, key: str, node: Node, tests: str) -> Verify:
+    """A run of tests that an agent wrote, on the whole candidate."""
+    path = state.target.advice
+    files = dict(candidate.files_of(state.texts, candidate.pieces(state, state.root)))
+    return Verify(
+        key=key,
+        candidate=tuple(sorted({**files, path: tests}.items())),
+        selection=Selection(tests=(path,)),
+        purpose="advice",
+        agent=node.agent,
+    )
+
+
+def own_examples(report: Report, function: FunctionId) -> bool:
+    """Whether docstring examples of that function fail in the report."""
+    return any(r.doctest == function and not r.passed for r in report.doctests)
+
+
+def _final(state: State, n: int) -> Verify:
+    files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
+    selection = Selection(tests=state.target.affected)
+    return Verify(f"{state.root}:r{n}:final", files, selection, "final", state.root)
+
+
+def _has_examples(state: State, node: Node) -> bool:
+    return ">>>" in node.spec or (node.agent == state.root and state.target.has_examples)

@@ -1,0 +1,48 @@
+"""From agents to files: what a root's agents have written, as one patch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from soa_agents.patch import Patch
+from soa_agents.swarm.assemble import Piece, assemble, stubs_patch, tests_patch
+from soa_agents.swarm.state import Node, State
+from soa_agents.workspace.ids import FunctionId
+
+
+def pieces(state: State, root: str) -> tuple[Piece, ...]:
+    """What the root's family has written so far, Mothers before their Children."""
+    return tuple(
+        Piece(function=node.function, anchor=_anchor(state, node), new=node.new, written=node.written)
+        for node in state.family(root)
+        if node.written is not None and not node.written.abstained
+    )
+
+
+def patch_of(texts: Mapping[str, str], written: Sequence[Piece]) -> Patch:
+    """One patch of the pieces: functions spliced into their files, or stubs put where their docstring stands."""
+    stubs = [piece for piece in written if not piece.written.source]
+    if stubs:
+        piece = stubs[0]
+        path = piece.function.path
+        return stubs_patch(
+            texts[path], path, piece.function.qualname, piece.written.helpers, piece.written.imports
+        )
+    return assemble(texts, written)
+
+
+def files_of(texts: Mapping[str, str], written: Sequence[Piece]) -> tuple[tuple[str, str], ...]:
+    """The whole texts of the files that the pieces change."""
+    return tuple(sorted(patch_of(texts, written).apply(texts).items()))
+
+
+def with_advice(patch: Patch, path: str, source: str) -> Patch:
+    """The patch with the advisory tests as a new file of their own group."""
+    tests = tests_patch(path, None, source)
+    return Patch((*patch.edits, *tests.edits), (*patch.created, *tests.created))
+
+
+def _anchor(state: State, node: Node) -> FunctionId:
+    while node.new and node.parent is not None:
+        node = state.nodes[node.parent]
+    return node.function

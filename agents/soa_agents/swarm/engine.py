@@ -1,0 +1,178 @@
+"""The one loop: what the protocol wants is started, the first to finish is folded, and the protocol asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from soa_agents.errors import CallFailed
+from soa_agents.models.port import Model, Prompt
+from soa_agents.settings import Price
+from soa_agents.swarm import budget
+from soa_agents.swarm.actions import Action, Ask, Stop, Verify
+from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied, Verified
+from soa_agents.swarm.fold import fold
+from soa_agents.swarm.port import CoordinationProtocol
+from soa_agents.swarm.state import State
+from soa_agents.verify.report import Report, Selection, TestRunner
+
+
+class Prompter(Protocol):
+    """Who renders what an agent sees."""
+
+    def prompt(self, state: State, ask: Ask) -> Prompt:
+        """The conversation for one ask, earlier attempts of its key included."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the engine reaches the world through. `record` commits an event before anything follows from it."""
+
+    model: Model
+    runner: TestRunner
+    prompter: Prompter
+    record: Callable[[Event], None]
+    heard: Callable[[State, Event], None]  # after each event, with the state it led to
+    price: Price | None = None
+    test_runs: int = 2  # how many test runs may go at once
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
+    """The person cancelled the job."""
+
+
+class Engine:
+    """Runs one job. After `run` returns or raises, nothing of it is in flight."""
+
+    def __init__(self, protocol: CoordinationProtocol, ports: Ports, state: State) -> None:
+        self._protocol = protocol
+        self._ports = ports
+        self.state = state
+        self._running: dict[str, asyncio.Task[Event]] = {}
+        self._reserved: dict[str, budget.Reserved] = {}
+        self._deadline = time.monotonic() + state.job.limits.seconds
+
+    async def run(self, cancelled: asyncio.Event) -> Stop:
+        """Until the protocol stops, a limit is reached, or nothing can go on.
+
+        Raises `ModelError` when nobody answers and `Cancelled` when `cancelled` is set.
+        """
+        watch = asyncio.ensure_future(cancelled.wait())
+        try:
+            while True:
+                wanted = self._protocol.ready(self.state)
+                if isinstance(wanted, Stop):
+                    return wanted
+                await self._drop_unwanted(wanted)
+                reason = self._start(wanted)
+                if not self._running:
+                    return self._standing(reason or "The agents had nothing left to do.")
+                await self._wait(watch)
+                if cancelled.is_set():
+                    raise Cancelled
+                if time.monotonic() >= self._deadline:
+                    return self._standing(budget.late(self.state.job.limits))
+        finally:
+            watch.cancel()
+            await self._drop_unwanted(())
+
+    def _standing(self, reason: str) -> Stop:
+        """The end that the engine decides: what is proven by now is kept, the best of the rest is shown."""
+        roots = [target.function for target in self.state.job.targets]
+        proven = tuple(root for root in roots if (best := self.state.best.get(root)) and best.proven)
+        return Stop("passed" if len(proven) == len(roots) else "failed", reason, proven)
+
+    async def _drop_unwanted(self, wanted: tuple[Action, ...]) -> None:
+        gone = [key for key in self._running if key not in {action.key for action in wanted}]
+        tasks = [self._running.pop(key) for key in gone]
+        for key, task in zip(gone, tasks, strict=True):
+            self._reserved.pop(key, None)
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and task.exception() is None:
+                self._take(task.result())  # it had ended before the cancelling reached it: a paid reply is kept
+
+    def _start(self, wanted: tuple[Action, ...]) -> str:
+        """Start new keys in the order given, as limits allow; returns the limit that held one back."""
+        held_back = ""
+        for action in wanted:
+            if action.key in self._running:
+                continue
+            if isinstance(action, Verify):
+                self._start_run(action)
+            else:
+                held_back = self._start_call(action) or held_back
+        return held_back
+
+    def _start_run(self, verify: Verify) -> None:
+        if self._count(Verify) < self._ports.test_runs:
+            self._begin(verify, ActionStarted(verify.key, verify, 1, 0, time=time.time()), self._verify(verify))
+
+    def _start_call(self, ask: Ask) -> str:
+        if self._count(Ask) >= self.state.job.limits.parallel:
+            return ""
+        prompt = self._ports.prompter.prompt(self.state, ask)
+        reserve = budget.estimate(prompt.messages, self._ports.price)
+        total = sum(self._reserved.values(), reserve)
+        if reason := budget.over(self.state.job.limits, self.state.spent, total):
+            return reason
+        self._reserved[ask.key] = reserve
+        known = self.state.keys.get(ask.key)
+        attempt = len(known.attempts) + known.stale + 1 if known else 1
+        brief = self.state.nodes[ask.agent].brief
+        started = ActionStarted(ask.key, ask, attempt, brief, prompt.messages, time.time())
+        self._begin(ask, started, self._ask(ask, prompt))
+        return ""
+
+    def _begin(self, action: Action, started: Event, work: asyncio._CoroutineLike[Event]) -> None:
+        self._take(started)
+        self._running[action.key] = asyncio.ensure_future(work)
+
+    def _count(self, kind: type[Ask] | type[Verify]) -> int:
+        return sum(isinstance(self.state.keys[key].action, kind) for key in self._running)
+
+    async def _wait(self, watch: asyncio.Future[bool]) -> None:
+        """Wait for the first to finish and fold what came; several at once in the order of their keys."""
+        left = max(0.0, self._deadline - time.monotonic())
+        tasks = {*self._running.values(), watch}
+        await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        ended = sorted(((k, t) for k, t in self._running.items() if t.done()), key=lambda pair: pair[0])
+        for key, task in ended:
+            del self._running[key]
+            self._reserved.pop(key, None)
+            if task.exception() is None:
+                self._take(task.result())
+        for _, task in ended:
+            task.result()  # raises what a call that cannot be answered at all raised, once the others are kept
+
+    def _take(self, event: Event) -> None:
+        self._ports.record(event)
+        self.state = fold(self.state, event)
+        self._ports.heard(self.state, event)
+
+    async def _ask(self, ask: Ask, prompt: Prompt) -> Event:
+        try:
+            reply = await self._ports.model.ask(prompt)
+        except CallFailed as error:
+            return ActionFailed(ask.key, str(error), time.time())
+        return Replied(ask.key, reply.text, reply.finish, reply.usage, reply.model, time.time())
+
+    async def _verify(self, verify: Verify) -> Event:
+        known = self._known(verify)
+        if known is None:
+            known = await self._ports.runner.run(dict(verify.candidate), verify.selection)
+        return Verified(verify.key, known, time.time())
+
+    def _known(self, verify: Verify) -> Report | None:
+        """The report of the same run made before, or of one that has nothing to run."""
+        if verify.selection == Selection():
+            return Report()
+        same = (verify.candidate, verify.selection)
+        runs = ((p.action, p.report) for p in self.state.keys.values() if isinstance(p.action, Verify))
+        return next((report for run, report in runs if report and (run.candidate, run.selection) == same), None)

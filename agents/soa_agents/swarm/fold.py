@@ -1,0 +1,169 @@
+"""From one state and one event to the next state. Pure: replaying a ledger gives the same state again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import reduce
+
+from soa_agents.errors import ReplyError
+from soa_agents.swarm import candidate, judge, replies
+from soa_agents.swarm.actions import Ask, Stop, Verify
+from soa_agents.swarm.events import (
+    ActionFailed,
+    ActionStarted,
+    BaselineMeasured,
+    Event,
+    JobEnded,
+    JobStarted,
+    Replied,
+    Verified,
+)
+from soa_agents.swarm.family import adopt, expectation
+from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
+from soa_agents.verify.report import Report
+from soa_agents.workspace.functions import dedented, functions
+from soa_agents.workspace.ids import FunctionId
+
+FORMAT_TRIES = 3  # how many replies of one key may break the format before the key fails
+STALE_TRIES = 2  # how many replies of one key may meet a specification that changed meanwhile
+
+
+def replay(events: Iterable[Event]) -> State:
+    """The state after these events, the first of which is `JobStarted`."""
+    first, *rest = events
+    assert isinstance(first, JobStarted)  # noqa: S101 - the ledger writes it first, always
+    return reduce(fold, rest, begin(first))
+
+
+def begin(job: JobStarted) -> State:
+    """The state of a job that has just started: one agent a target, nothing written."""
+    nodes = {}
+    for target in job.targets:
+        function = FunctionId.parse(target.function)
+        spec = source_of(job.texts, function)
+        nodes[target.function] = Node(agent=target.function, function=function, spec=spec)
+    root = job.targets[0].function if job.targets else ""
+    return State(job=job, nodes=nodes, texts=job.texts, root=root)
+
+
+def source_of(texts: Mapping[str, str], function: FunctionId) -> str:
+    """The dedented source of a function as the workspace has it, or nothing when it is no function."""
+    text = texts.get(function.path, "")
+    found = next((f for f in functions(function.path, text) if f.id == function), None)
+    return dedented(text, found) if found else ""
+
+
+def fold(state: State, event: Event) -> State:
+    """The state after one more event."""
+    match event:
+        case JobStarted():
+            return begin(event)
+        case BaselineMeasured():
+            return replace(state, baseline=event.report)
+        case ActionStarted():
+            return _started(state, event)
+        case Replied():
+            return _replied(state, event)
+        case Verified():
+            return _verified(state, event)
+        case ActionFailed():
+            return _close(state, event.key, failed=event.message)
+        case JobEnded():
+            return replace(state, ended=Stop(event.verdict or "failed", event.message))
+
+
+def _started(state: State, event: ActionStarted) -> State:
+    known = state.keys.get(event.key) or Progress(event.action)
+    return _put(state, event.key, replace(known, action=event.action, revision=event.revision))
+
+
+def _replied(state: State, event: Replied) -> State:
+    state = replace(state, spent=state.spent + event.usage)
+    progress = state.keys[event.key]
+    ask = progress.action
+    assert isinstance(ask, Ask)  # noqa: S101 - only asks are replied to
+    node = state.nodes[ask.agent]
+    if ask.step in ("skeleton", "code", "modify") and node.brief != progress.revision:
+        return _too_late(state, event.key, progress)
+    try:
+        return _taken(state, ask, node, event)
+    except ReplyError as complaint:
+        return _malformed(state, event, progress, str(complaint))
+
+
+def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
+    match ask.step:
+        case "skeleton" | "code" | "modify":
+            written = replies.read_code(event.text, event.finish, expectation(state, node, ask))
+            if written.abstained:
+                return _close(state, ask.key, failed=f"{node.agent} abstained: {written.abstained}")
+            return _close(adopt(state, node, written), ask.key)
+        case "tests":
+            return _close(state, ask.key, text=replies.read_tests(event.text, event.finish))
+        case "stubs":
+            place = node.function
+            stubs = replies.read_stubs(event.text, event.finish, state.texts[place.path], place.qualname)
+            nodes = {**state.nodes, node.agent: replace(node, written=stubs, revision=node.revision + 1)}
+            return _close(replace(state, nodes=nodes), ask.key)
+        case _:
+            return _close(state, ask.key, text=replies.read_prose(event.text, event.finish))
+
+
+def _malformed(state: State, event: Replied, progress: Progress, complaint: str) -> State:
+    attempts = (*progress.attempts, Attempt(event.text, complaint))
+    state = _put(state, event.key, replace(progress, attempts=attempts))
+    if len(attempts) < FORMAT_TRIES:
+        return state
+    told = " ".join(complaint.split())
+    return _close(state, event.key, failed=f"The model's replies were not usable, the last because: {told}")
+
+
+def _too_late(state: State, key: str, progress: Progress) -> State:
+    stale = progress.stale + 1
+    state = _put(state, key, replace(progress, stale=stale))
+    if stale < STALE_TRIES:
+        return state
+    return _close(state, key, failed="The task changed while it was being written.")
+
+
+def _verified(state: State, event: Verified) -> State:
+    progress = state.keys[event.key]
+    verify = progress.action
+    assert isinstance(verify, Verify)  # noqa: S101 - only test runs are verified
+    state = _put(state, event.key, replace(progress, done=True, report=event.report))
+    if verify.agent not in state.nodes or verify.purpose not in ("candidate", "final"):
+        return state
+    keep = _keep_best if verify.purpose == "candidate" else _prove_best
+    return keep(state, state.scope(verify.agent), event.report)
+
+
+def _prove_best(state: State, scope: State, report: Report) -> State:
+    best = state.best[scope.root]
+    unbroken = not report.problem and not judge.broken(scope, report)
+    settled = replace(best, proven=unbroken, verdict=best.verdict if unbroken else "failed")
+    return replace(state, best={**state.best, scope.root: settled})
+
+
+def _keep_best(state: State, scope: State, report: Report) -> State:
+    verdict = judge.verdict(scope, report)
+    new = Candidate(
+        root=scope.root,
+        pieces=candidate.pieces(state, scope.root),
+        report=report,
+        verdict=verdict,
+        score=judge.score(scope, report),
+        proven=verdict == "passed" and set(scope.target.affected) <= set(scope.target.tests),
+    )
+    best = state.best.get(scope.root)
+    better = best is None or (new.verdict == "passed", new.score) > (best.verdict == "passed", best.score)
+    return replace(state, best={**state.best, scope.root: new}) if better else state
+
+
+def _close(state: State, key: str, failed: str = "", text: str = "") -> State:
+    progress = state.keys[key]
+    return _put(state, key, replace(progress, done=True, failed=failed, text=text))
+
+
+def _put(state: State, key: str, progress: Progress) -> State:
+    return replace(state, keys={**state.keys, key: progress})

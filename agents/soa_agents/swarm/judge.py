@@ -1,0 +1,89 @@
+"""What a report proves about a function. Pure; the only place where red and green are told apart."""
+
+from __future__ import annotations
+
+from soa_agents.swarm.actions import Verdict, Verify
+from soa_agents.swarm.state import State
+from soa_agents.verify.report import Report, TestResult
+from soa_agents.workspace.ids import FunctionId
+
+
+def counted(state: State, report: Report) -> tuple[TestResult, ...]:
+    """The tests that prove something about the root in scope: seen to run it, in the baseline or now.
+
+    A test that stops at another function nobody has written yet, without the root on the stack, says nothing
+    about the root, neither before nor after.
+    """
+    function = FunctionId.parse(state.root)
+    seen = {r.nodeid for source in (state.baseline, report) for r in source.tests if function in r.ran}
+    return tuple(r for r in report.tests if r.nodeid in seen and not _stops_elsewhere(state, r))
+
+
+def examples(state: State, report: Report) -> tuple[TestResult, ...]:
+    """The docstring examples of the root in scope."""
+    function = FunctionId.parse(state.root)
+    return tuple(r for r in report.doctests if r.doctest == function)
+
+
+def broken(state: State, report: Report) -> tuple[TestResult, ...]:
+    """Tests that passed before anything was changed and do not pass now."""
+    passing = {r.nodeid for r in state.baseline.tests if r.passed}
+    return tuple(r for r in report.tests if r.nodeid in passing and not r.passed)
+
+
+def verdict(state: State, report: Report) -> Verdict:
+    """`passed`: everything counted passes and nothing broke. `untested`: nothing ran the function.
+
+    A docstring example decides only where no test does; one that fails beside passing tests is named, not
+    believed.
+    """
+    proof = counted(state, report)
+    if report.problem or broken(state, report) or any(not r.passed for r in proof):
+        return "failed"
+    shown = examples(state, report)
+    if not proof and any(not r.passed for r in shown):
+        return "failed"
+    return "passed" if proof or shown else "untested"
+
+
+def score(state: State, report: Report) -> tuple[int, int, int]:
+    """How good a candidate is, for keeping the best: larger is better."""
+    passing = sum(r.passed for r in counted(state, report))
+    shown = sum(r.passed for r in examples(state, report))
+    return (-len(broken(state, report)), passing, shown)
+
+
+def trial_key(root: str, n: int) -> str:
+    """The key of the root's n-th trial, 0 before any repair."""
+    return f"{root}:r{n}:trial"
+
+
+def stuck(state: State, n: int) -> str:
+    """Why another round would lead nowhere, after the root's trial `n`: one sentence, or nothing.
+
+    The same code again, or for the third time in a row the same failures.
+    """
+    trials = [state.keys[trial_key(state.root, k)] for k in range(n + 1)]
+    runs = [trial.action for trial in trials if isinstance(trial.action, Verify)]
+    if any(run.candidate == runs[-1].candidate for run in runs[:-1]):
+        return "The model wrote the same code again."
+    failures = [trial.report and signature(trial.report) for trial in trials[-3:]]
+    if len(failures) == 3 and failures[0] == failures[1] == failures[2]:
+        return "Three rounds in a row ended in the same failures."
+    return ""
+
+
+def signature(report: Report) -> tuple[tuple[str, str], ...]:
+    """What failed and how, for telling one red run from another."""
+    return tuple(sorted((r.nodeid, r.message) for r in report.results if not r.passed))
+
+
+def _stops_elsewhere(state: State, result: TestResult) -> bool:
+    if result.passed or not result.frames:
+        return False
+    on_stack = {f"{frame.path}::{frame.function}" for frame in result.frames}
+    unwritten = {stub for reach in state.job.stubs.values() for stub in reach.values()}
+    unwritten |= {target.function for target in state.job.targets}
+    innermost = result.frames[-1]
+    where = f"{innermost.path}::{innermost.function}"
+    return where in unwritten and where not in state.owned(state.root) and state.root not in on_stack
