@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
@@ -24,6 +26,12 @@ class Prompt:
     messages: tuple[Message, ...]
     target: str
     step: Step
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the conversation: equal prompts, equal digests, in every process."""
+        texts = [self.target, self.step, *([m.role, m.content] for m in self.messages)]
+        return sha256(json.dumps(texts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
