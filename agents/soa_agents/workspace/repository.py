@@ -116,7 +116,7 @@ def _tree(git: _Git, scratch: Path, head: str, contents: Mapping[str, bytes]) ->
 
 
 def _as_committed(git: _Git, head: str, path: str, data: bytes) -> tuple[str, bytes]:
-    """The file's mode in `head`, and `data` with the line ends it has there: git may turn `\\r\\n` to `\\n`."""
+    """The file's mode in `head`, and `data` with the line ends it has there, where git turns them."""
     entry = git.line("ls-tree", "--full-tree", head, "--", path).split()
     if not entry:
         return "100644", data
