@@ -1,0 +1,88 @@
+"""`soa agents`: the workspace's functions as agents, by file, stubs and failures first in sight."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+import click
+from rich.text import Text
+from soa_agents.workspace.ids import FunctionId
+
+from soa_server.cli import place, show, words
+from soa_server.cli.options import Workspace, workspace
+
+MARKS = {"stub": "◦ stub", "passing": "✓", "failing": "✗ failing", "untested": "? untested", "unknown": ""}
+
+EXAMPLES = """\b
+Examples:
+  soa agents                        everything, by file
+  soa agents --stubs billing        what is still to be written below billing/
+  soa agents --json | jq .agents    for a script
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("path", default=".", metavar="[PATH]")
+@click.option("--stubs", is_flag=True, help="Only functions that are still stubs.")
+@click.option("--failing", is_flag=True, help="Only functions whose tests fail.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
+    """Print the functions of the workspace as agents: whose children they are, and how they stand.
+
+    Nothing is executed: tests are those that name or import a function, as read from the files.
+    """
+    here = workspace()
+    wanted = {name for name, on in (("stub", stubs), ("failing", failing)) if on}
+    below = place.relative(path, here.root, here.here)
+    agents = [a for a in _agents(here) if _inside(a, below) and (not wanted or a["status"] in wanted)]
+    if as_json:
+        click.echo(json.dumps({"agents": agents, "complete": True}, ensure_ascii=False))
+        return
+    out = show.console()
+    for file, members in groupby(agents, key=lambda agent: FunctionId.parse(agent["function"]).path):
+        out.print(Text(file, "bold"))
+        for line in _lines(list(members)):
+            out.print(show.coloured(line))
+    out.print(Text(_counts(agents)))
+
+
+def _agents(here: Workspace) -> list[dict[str, Any]]:
+    from soa_agents.workspace.index import agents_map, scan
+    from soa_agents.workspace.snapshot import Snapshot, open_folders
+
+    snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
+    return list(agents_map(scan(snapshot)))
+
+
+def _inside(agent: Mapping[str, Any], below: str) -> bool:
+    path = FunctionId.parse(agent["function"]).path
+    return below == "." or path == below or path.startswith(f"{below}/")
+
+
+def _lines(members: list[dict[str, Any]]) -> Iterable[str]:
+    """One line a function, in file order, nested functions below the one they stand in."""
+    names = [FunctionId.parse(agent["function"]).qualname for agent in members]
+    width = max(len(name) for name in names)
+    for agent, name in zip(members, names, strict=True):
+        branch = "└─" if agent is members[-1] else "├─"
+        status = MARKS[agent["status"]]
+        if agent["status"] == "failing":
+            status += f" {len(agent['tests'])}"
+        notes = [status, agent["role"].title() if agent["children"] else "", _tests(agent)]
+        yield f"{branch} {name:<{width}}  {'  '.join(note for note in notes if note)}".rstrip()
+
+
+def _tests(agent: Mapping[str, Any]) -> str:
+    return words.several(len(agent["tests"]), "test") if agent["tests"] else ""
+
+
+def _counts(agents: list[dict[str, Any]]) -> str:
+    """`12 functions: 2 stubs, 1 failing`."""
+    tally = Counter(agent["status"] for agent in agents)
+    parts = [words.several(tally["stub"], "stub")] if tally["stub"] else []
+    parts += [f"{tally[status]} {status}" for status in ("failing", "passing", "untested") if tally[status]]
+    return words.several(len(agents), "function") + (": " + ", ".join(parts) if parts else "")

@@ -1,0 +1,150 @@
+"""`soa doctor`: what would be used here, what is missing, and the single next thing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+from soa_agents.errors import CallFailed, SoaError
+
+from soa_server.cli import show
+from soa_server.cli.options import Workspace, workspace
+from soa_server.settings import state_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: a subject, one sentence, and what to do when it is not well. `ok` None is a mere remark."""
+
+    subject: str
+    sentence: str
+    ok: bool | None = True
+    todo: str = ""
+
+
+Check = Callable[[Workspace], Coroutine[Any, Any, tuple[Finding, ...]]]
+MARKS = {True: "ok", False: "!!", None: "--"}
+
+
+@click.command()
+def command() -> None:
+    """Say which model, interpreter, pytest and sandbox would be used here, and what to do next.
+
+    Runs the workspace's interpreter once to see that it has pytest, tries the sandbox, and asks a model's
+    server for its list of models only when somebody named that server.
+    """
+    here = workspace()
+    out = show.console()
+    out.print(Text(f"SoA in {here.root}", "bold"))
+    findings: list[Finding] = []
+    for check in CHECKS:
+        for finding in asyncio.run(check(here)):
+            findings.append(finding)
+            line = f"{MARKS[finding.ok]}  {finding.subject:<12} {finding.sentence}"
+            out.print(show.coloured(line))
+    todo = next((f.todo for f in findings if f.ok is False and f.todo), "")
+    out.print(Text(f"\nNext: {todo or 'soa agents --stubs, then soa generate one of them.'}"))
+
+
+async def _interpreter(here: Workspace) -> tuple[Finding, ...]:
+    from soa_agents.verify import interpreter
+
+    try:
+        found = await asyncio.to_thread(
+            interpreter.find, here.root, here.settings.tests.interpreter, dict(os.environ)
+        )
+    except SoaError as error:
+        return (Finding("interpreter", str(error), False, str(error)),)
+    return (
+        Finding("interpreter", f"Tests run with {found.path} (Python {found.version}): {found.why}."),
+        Finding("pytest", f"pytest {found.pytest_version} is installed there."),
+    )
+
+
+async def _model(here: Workspace) -> tuple[Finding, ...]:
+    from soa_agents.models.openai_chat import resolve_model
+
+    settings = here.settings.model
+    if not here.key and not settings.base_url:
+        sentence = "No model is configured, so nothing can be written yet."
+        return (Finding("model", sentence, False, await _suggestion()),)
+    place = settings.base_url or "api.openai.com"
+    try:
+        name = await resolve_model(settings, here.key)
+    except (SoaError, CallFailed) as error:
+        return (Finding("model", str(error), False, str(error)),)
+    key = f"with the key in {settings.api_key_env}" if here.key else "without a key"
+    return (Finding("model", f"{name} at {place}, {key}."),)
+
+
+async def _suggestion() -> str:
+    """What to set for a model; names a local server when one listens."""
+    from soa_agents.models.discovery import local_servers
+
+    found = await local_servers()
+    if not found:
+        return "set OPENAI_API_KEY, or OPENAI_BASE_URL for a local server, then SOA_MODEL."
+    server = found[0]
+    return f"export OPENAI_BASE_URL={server.base_url} SOA_MODEL={server.models[0]} to use {server.name} here."
+
+
+async def _local(here: Workspace) -> tuple[Finding, ...]:
+    from soa_agents.models.discovery import local_servers
+
+    return tuple(
+        Finding("local server", f"{s.name} at {s.base_url} offers {', '.join(s.models[:4])}.", None)
+        for s in await local_servers()
+        if s.base_url != here.settings.model.base_url
+    )
+
+
+async def _sandbox(here: Workspace) -> tuple[Finding, ...]:
+    from soa_agents.verify import sandbox
+
+    status = await asyncio.to_thread(sandbox.probe)
+    layers = f" ({', '.join(status.layers)})" if status.layers else ""
+    if here.settings.tests.sandbox == "scrubbed":
+        sentence = (
+            "Switched off by tests.sandbox = scrubbed: tests run unprotected with an emptied environment."
+        )
+        return (Finding("sandbox", sentence, None),)
+    good = bool(status.layers)
+    todo = "enable user namespaces or Landlock, or pass --sandbox scrubbed where you trust the code."
+    return (Finding("sandbox", f"{status.sentence}{layers}", good, "" if good else todo),)
+
+
+async def _git(here: Workspace) -> tuple[Finding, ...]:
+    if shutil.which("git") is None:
+        return (Finding("git", "git is not installed; ignored files are told by plain rules instead.", None),)
+    if not (here.root / ".git").exists():
+        return (Finding("git", "This folder is no git repository, so --branch cannot be used.", None),)
+    return (Finding("git", "The repository says which files are ignored; your index and branches stay."),)
+
+
+async def _state(here: Workspace) -> tuple[Finding, ...]:
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        todo = f"make {folder} writable, or point XDG_STATE_HOME elsewhere."
+        return (Finding("state", f"{folder} cannot be written ({reason}).", False, todo),)
+    return (Finding("state", f"Jobs are recorded in {_from_home(folder)}."),)
+
+
+def _from_home(folder: Path) -> str:
+    home = Path.home()
+    return f"~/{folder.relative_to(home).as_posix()}" if folder.is_relative_to(home) else str(folder)
+
+
+CHECKS: tuple[Check, ...] = (_model, _local, _interpreter, _sandbox, _git, _state)

@@ -1,0 +1,52 @@
+"""`soa explain`: what an agent would see, section by section, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import click
+from rich.text import Text
+from soa_agents.swarm.job import StartJob
+
+from soa_server.cli import place, show, words
+from soa_server.cli.generate import kind_of
+from soa_server.cli.options import workspace
+
+STEPS = ("skeleton", "code", "modify", "tests", "feedback", "stubs")
+
+EXAMPLES = """\b
+Examples:
+  soa explain billing/invoice.py::total_due
+  soa explain --step modify app.py::Cart.total
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("function", metavar="PATH::NAME")
+@click.option("--step", type=click.Choice(STEPS), default="skeleton", show_default=True, help="Which call.")
+def command(function: str, step: str) -> None:
+    """Print what a model would be told about a function, with the approximate tokens of every section.
+
+    Nothing is sent anywhere and no test is run.
+    """
+    from soa_agents.jobs import explain
+
+    here = workspace()
+    target = place.function_id(function, here.root, here.here)
+    start = StartJob(
+        job_id=uuid.uuid4().hex[:12],
+        kind=kind_of(here, [target]),
+        folders=(place.folder_ref(here.root),),
+        targets=(str(target),),
+        settings=here.settings,
+        buffers={},
+    )
+    sections = asyncio.run(explain(start, str(target), step))
+    out = show.console()
+    for title, tokens, text in sections:
+        out.print(Text(f"{title}  ≈ {words.short(tokens)} tokens", "bold"))
+        out.print(Text(text.rstrip() + "\n"))
+    total = sum(tokens for _, tokens, _ in sections)
+    limit = here.settings.model.context_tokens
+    out.print(Text(f"≈ {words.short(total)} tokens of {words.short(limit)} (model.contextTokens)", "bold"))

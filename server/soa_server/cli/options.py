@@ -1,0 +1,102 @@
+"""The options that commands share, and what they make of the workspace and its settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from soa_agents.errors import UsageError
+from soa_agents.settings import Settings
+
+from soa_server import settings as layers
+from soa_server.cli import exits, place
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SETTING_OF = {  # option -> the setting it lays on top of all others
+    "model": "model.name",
+    "protocol": "protocol",
+    "calls": "limits.calls",
+    "cost": "limits.costUsd",
+    "sandbox": "tests.sandbox",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a command runs: the workspace folder, the folder it was called in, the settings that hold."""
+
+    root: Path
+    here: Path
+    settings: Settings
+    sandbox_consent: bool
+
+    @property
+    def key(self) -> str | None:
+        """The model's key from the environment, or None."""
+        return os.environ.get(self.settings.model.api_key_env) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What happens to a job's result."""
+
+    apply: bool
+    untested: bool
+    branch: str | None
+    json: bool
+
+
+def job_options(command: Command) -> Command:
+    """The options of every command that runs a job, as `**options` of the function."""
+    for option in reversed(
+        (
+            click.option("--apply", is_flag=True, help="Write the result into the files when it is proven."),
+            click.option("--untested", is_flag=True, help="With --apply: write it though no test runs it."),
+            click.option("--branch", metavar="NAME", help="Commit the result to a new branch NAME instead."),
+            click.option("--json", is_flag=True, help="Print one JSON object on stdout and nothing else."),
+            click.option("--model", metavar="NAME", help="The model to ask (setting model.name)."),
+            click.option("--protocol", metavar="NAME", help="How agents coordinate: mother_child or single."),
+            click.option("--calls", type=int, metavar="N", help="Stop after N model calls (60)."),
+            click.option("--cost", type=float, metavar="USD", help="Stop at this cost in US dollars."),
+            click.option(
+                "--sandbox",
+                type=click.Choice(["strict", "scrubbed"]),
+                help="scrubbed: run tests without a sandbox, only with an emptied environment.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def workspace(options: Mapping[str, Any] | None = None) -> Workspace:
+    """The workspace of the current folder with `options` on top of its settings.
+
+    Says on stderr which settings elsewhere were not taken; raises `UsageError` for a wrong option.
+    """
+    here = Path.cwd()
+    root = place.workspace_folder(here)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    flags = {SETTING_OF[name]: value for name, value in given.items() if name in SETTING_OF}
+    if wrong := layers.resolve(layers.Layers(flags=flags)).problems:
+        option = next(name for name, key in SETTING_OF.items() if key == wrong[0].key)
+        expected = wrong[0].sentence.partition(" must be ")[2].removesuffix("; it was ignored.")
+        raise UsageError(f"--{option} must be {expected}.")
+    resolved = layers.resolve(layers.Layers(flags, {}, os.environ, layers.user_file(), root))
+    for problem in resolved.problems:
+        exits.say(problem.sentence)
+    return Workspace(root, here, resolved.settings, resolved.sandbox_consent)
+
+
+def output(options: Mapping[str, Any]) -> Output:
+    """What is to happen to the result. Raises `UsageError` for options that contradict each other."""
+    if options["branch"] is not None and options["apply"]:
+        raise UsageError("--apply and --branch exclude each other: one writes the files, the other a branch.")
+    if options["untested"] and not (options["apply"] or options["branch"]):
+        raise UsageError("--untested says what to write, so it needs --apply or --branch NAME.")
+    return Output(options["apply"], options["untested"], options["branch"], options["json"])

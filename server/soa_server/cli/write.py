@@ -1,0 +1,63 @@
+"""Writing a job's result into the files or onto a new branch: nothing else here writes to a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from soa_agents.errors import TargetChanged
+from soa_agents.patch import Patch
+from soa_agents.swarm.job import JobResult
+from soa_agents.workspace.repository import commit_branch
+from soa_agents.workspace.snapshot import encode_like, read_text, write_text
+
+from soa_server.cli.options import Output
+
+
+def result(root: Path, output: Output, job: JobResult) -> str:
+    """Write what the job proved, or what `--untested` allows. Returns one sentence that says what was done.
+
+    Raises `TargetChanged` when a file is not as it was when the job began, `Refused` when the branch cannot
+    be made.
+    """
+    if not job.patch.edits:
+        return ""
+    if reason := _why_not(output, job):
+        return f"Not written: {reason}"
+    before = job.texts or {}
+    if output.branch:
+        return _branch(root, output.branch, job)
+    _check(root, before, job.patch)
+    after = job.patch.apply(before)
+    for path, text in after.items():
+        write_text(root / path, text)
+    return f"Wrote {', '.join(sorted(after))}."
+
+
+def _branch(root: Path, name: str, job: JobResult) -> str:
+    before = job.texts or {}
+    _check(root, before, job.patch)
+    contents = {path: encode_like(root / path, text) for path, text in job.patch.apply(before).items()}
+    commit = commit_branch(root, name, contents, f"SoA: {job.update.kind} {job.update.target}")
+    return f"Committed to the new branch {name} ({commit[:10]}); your files are as they were."
+
+
+def _check(root: Path, before: Mapping[str, str], patch: Patch) -> None:
+    """Every file is still as it was when the job began; raises `TargetChanged` for the first that is not."""
+    for path in patch.paths:
+        now = read_text(root / path)
+        if now != (None if path in patch.created else before.get(path)):
+            raise TargetChanged(
+                f"{path} changed while SoA worked on it, so nothing was written. Run it again."
+            )
+
+
+def _why_not(output: Output, job: JobResult) -> str:
+    """Why the result must not be written, or nothing."""
+    if job.update.flags:
+        return "the result may fool its tests."
+    if job.update.verdict == "untested" and not output.untested:
+        return "no test exercises it. Add --untested to write it anyway."
+    if job.exit_code and job.offer != "apply":
+        return "it is not proven."
+    return ""
