@@ -1,8 +1,8 @@
 """From a template and a view to the messages of a model call.
 
-A step's template has two blocks. `task` (role, rules, format, example) joins `system.md` in the system message;
-it says the same for every function, so that servers can reuse its work. `material` is the user message: the
-workspace first, the function last, then the two lines that name target and step.
+A step's template has two blocks. `task` (role, rules, format, example) joins `system.md` in the system
+message; it says the same for every function, so that servers can reuse its work. `material` is the user
+message: the workspace first, the function last, then the two lines that name target and step.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(fenced=fenced, oneline=oneline)
     return environment

@@ -1,6 +1,6 @@
 """What the workspace has to say about one function: pieces of text, the most telling first. Pure.
 
-Every function here looks at a handful of files, whatever the size of the workspace, and returns pieces that are
+Every function here looks at a handful of files, whatever the size of the workspace, and returns pieces
 bounded in number and length.
 """
 
@@ -13,14 +13,35 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from soa_agents.swarm.skim import Binding, Skim, brief, indented, skim, words
+from soa_agents.swarm.skim import Binding, Skim, brief, class_line, indented, skim, words
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header
 
 _BINDINGS, _SIBLINGS, _CALLEES, _USEFUL, _TYPES = 60, 40, 12, 6, 6
+_WHOLE = 3  # short siblings that are quoted whole
+_SHORT_FUNCTION = 600  # characters of such a one
 _LONG_FUNCTION = 2400  # characters of a function that is quoted whole
-_COMMON = frozenset("get set is has to from for of the a an and or in on by with make do new add as".split())
+_COMMON = frozenset(
+    (
+        "get",
+        "set",
+        "is",
+        "has",
+        "to",
+        "from",
+        "for",
+        "of",
+        "the",
+        "and",
+        "or",
+        "in",
+        "on",
+        "by",
+        "with",
+        "new",
+    )
+)
 
 
 class Graph(Protocol):
@@ -35,10 +56,14 @@ class Graph(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a section. Pieces are chosen in the order given and shown in the order of `place`."""
+    """A piece of a section. Pieces are chosen in the order given and shown in the order of `place`.
+
+    `under` is a line that neighbours in the same class or module have in common and that is shown once.
+    """
 
     text: str
     place: int = 0
+    under: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +102,16 @@ def siblings(focus: Focus) -> tuple[Piece, ...]:
         if f.id != focus.function and "<locals>" not in f.id.qualname and f.id.name != "__init__"
     ]
 
-    def rank(function: Function) -> tuple[bool, bool, int]:
-        beside = (function.owner or "") == focus.owner
-        return (function.id.name not in focus.words, not beside, abs(function.span.start - origin))
+    def beside(function: Function) -> bool:
+        return (function.owner or "") == focus.owner
 
-    return tuple(_listed(focus.skim, f, focus) for f in sorted(others, key=rank)[:_SIBLINGS])
+    def rank(function: Function) -> tuple[bool, bool, int]:
+        return (function.id.name not in focus.words, not beside(function), abs(function.span.start - origin))
+
+    chosen = sorted(others, key=rank)[:_SIBLINGS]
+    nearest = sorted(filter(beside, chosen), key=lambda f: abs(f.span.start - origin))
+    whole = {f.id for f in [f for f in nearest if not f.is_stub and _is_short(f)][:_WHOLE]}
+    return tuple(_listed(focus, focus.skim, f, whole=f.id in whole) for f in chosen)
 
 
 def owner(focus: Focus, own: str) -> tuple[Piece, ...]:
@@ -107,7 +137,7 @@ def types(focus: Focus, texts: Mapping[str, str], annotations: str) -> tuple[Pie
     """The headers of workspace classes named in the signature, and of the bases of the function's class."""
     around = focus.skim.class_named(focus.owner)
     named = [*sorted(words(annotations)), *(around.bases if around else ())]
-    pieces = []
+    pieces: list[Piece] = []
     for name in dict.fromkeys(n.partition("[")[0] for n in named):
         if name != focus.owner and (found := find_class(focus.skim, texts, name)):
             pieces.append(Piece(_class_in_brief(*found), len(pieces)))
@@ -155,14 +185,26 @@ def module_name(path: str, texts: Mapping[str, str]) -> str:
 
 
 def callees(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
-    """Functions of other files that the function calls as it stands, in brief."""
-    found = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
-    return tuple(_elsewhere(focus, texts, found[:_CALLEES]))
+    """Functions of other files in brief: those it calls as it stands, then those its module imports by name."""
+    called = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
+    found = dict.fromkeys([*called, *_imported(focus, texts)])
+    return tuple(_elsewhere(focus, texts, list(found)[:_CALLEES]))
+
+
+def _imported(focus: Focus, texts: Mapping[str, str]) -> list[FunctionId]:
+    """The workspace functions that the module imports by name, mentioned ones first."""
+    found = []
+    for binding in focus.skim.bindings:
+        source = re.match(r"from\s+([.\w]+)\s+import\b", binding.source)
+        path = find_module(focus.function.path, source.group(1), texts) if source else None
+        file = skim(path, texts[path]) if path else None
+        found += [f.id for n in sorted(binding.names) if file and (f := file.function(n))]
+    return sorted(found, key=lambda f: f.name not in focus.words)
 
 
 def callers(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
     """Two callers: the signature, what it is for, and the lines with the call."""
-    pieces = []
+    pieces: list[Piece] = []
     for caller in islice(sorted(graph.callers(focus.function)), 40):
         found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
         if found and len(pieces) < 2 and not _is_test(caller.path):
@@ -180,12 +222,13 @@ def useful(
     name: str,
     shown: frozenset[FunctionId],
 ) -> tuple[Piece, ...]:
-    """A few functions of other modules whose names share telling words with the function or its docstring."""
+    """A few functions of other modules whose names share telling words with the function."""
     own = _parts(name)
     spoken = frozenset(w.lower() for w in focus.words)
     scored = []
     for each in known:
-        if each.path == focus.function.path or each in shown or each.name.startswith("__"):
+        hidden = each.name.startswith("_") or "<locals>" in each.qualname
+        if each.path == focus.function.path or each in shown or hidden:
             continue
         parts = _parts(each.name)
         score = 2 * len(parts & own) + len(parts & spoken) - 0.25 * len(parts)
@@ -198,15 +241,22 @@ def _elsewhere(focus: Focus, texts: Mapping[str, str], found: Iterable[FunctionI
     for place, function in enumerate(found):
         file = skim(function.path, texts.get(function.path, ""))
         if definition := file.function(function.qualname):
-            listed = _listed(file, definition, focus).text
-            yield Piece(f"# {module_name(function.path, texts)}\n{listed}", place)
+            listed = _listed(focus, file, definition)
+            under = "\n".join(filter(None, [f"# {module_name(function.path, texts)}", listed.under]))
+            yield Piece(listed.text, place, under)
 
 
-def _listed(file: Skim, function: Function, focus: Focus) -> Piece:
+def _listed(focus: Focus, file: Skim, function: Function, whole: bool = False) -> Piece:
+    """A function in brief, or whole as an example of how this module is written."""
     text = brief(file.text, function, unwritten=function.id in focus.unwritten)
-    if function.owner:
-        text = f"class {function.owner}:\n{indented(text)}"
-    return Piece(text, function.span.start)
+    if whole:
+        text = dedented(file.text, function)
+    under = class_line(file, function.owner) if function.owner else ""
+    return Piece(indented(text) if under else text, function.span.start, under)
+
+
+def _is_short(function: Function) -> bool:
+    return function.span.end - function.span.start < _SHORT_FUNCTION
 
 
 def _class_in_brief(file: Skim, qualname: str) -> str:

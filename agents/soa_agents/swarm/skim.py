@@ -12,11 +12,15 @@ from tree_sitter import Node
 
 from soa_agents.workspace.functions import Function, definitions, functions, name_of
 from soa_agents.workspace.outline import signature
-from soa_agents.workspace.syntax import Syntax, parse, statements, walk
+from soa_agents.workspace.syntax import Syntax, parse
 
 _LONG_VALUE = 240  # characters of a constant that are shown
 _LONG_LINE = 160  # characters of a docstring's first line that are shown
 _IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
+_BLOCKS = frozenset(
+    {"block", "if_statement", "elif_clause", "else_clause", "with_statement"}
+    | {"try_statement", "except_clause", "finally_clause"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def skim(path: str, text: str) -> Skim:
         for node, scope in definitions(syntax)
         if node.type == "class_definition"
     )
+    bindings = tuple(b for b in bindings if b.names != {"__all__"})  # long, and says nothing new
     return Skim(path, text, bindings, classes, functions(path, text))
 
 
@@ -93,7 +98,7 @@ def brief(text: str, function: Function, unwritten: bool = False) -> str:
 
 
 def head(source: str) -> str:
-    """A dedented function's decorators, signature and docstring with `...` for a body; a stub stays as it is."""
+    """A dedented function's signature and docstring with `...` for a body; a stub stays as it is."""
     found = functions("", source)
     if not found or found[0].is_stub:
         return source.strip("\n")
@@ -101,20 +106,25 @@ def head(source: str) -> str:
     return f"{source[:end]}\n    ...".strip("\n")
 
 
+def class_line(file: Skim, qualname: str) -> str:
+    """The `class` statement's first line, without its decorators."""
+    found = file.class_named(qualname)
+    bases = f"({', '.join(found.bases)})" if found and found.bases else ""
+    return f"class {qualname.rpartition('.')[2]}{bases}:"
+
+
 def indented(text: str) -> str:
     """The text one level to the right."""
     return textwrap.indent(text, "    ")
 
 
-def _top_level(root: Node) -> Iterator[Node]:
+def _top_level(node: Node) -> Iterator[Node]:
     """The module's statements, with those that stand in its `if`, `try` and `with` blocks."""
-    for node in statements(root):
-        if node.type in ("if_statement", "try_statement", "with_statement"):
-            for inner in walk(node):
-                if inner.parent is not None and inner.parent.type == "block":
-                    yield inner
+    for child in node.named_children:
+        if child.type in _BLOCKS:
+            yield from _top_level(child)
         else:
-            yield node
+            yield child
 
 
 def _binding(syntax: Syntax, node: Node) -> Binding | None:

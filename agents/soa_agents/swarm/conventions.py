@@ -1,0 +1,76 @@
+"""How a file is written: what its authors are told so that new code looks like the old. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from soa_agents.swarm.skim import Skim
+
+_NOTES = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md", "CONTRIBUTING.rst")
+_TELLING = re.compile(r"style|convention|docstring|type hint|annotat|naming|line length|quotes", re.I)
+
+
+def style(file: Skim) -> str:
+    """The file's habits in one line: indentation, quotes, type hints, docstrings."""
+    if not file.functions:
+        return ""
+    said = [_indentation(file.text), _quotes(file.text), _hints(file), _docstrings(file)]
+    return "; ".join(s for s in said if s) + "."
+
+
+def notes(documents: Mapping[str, str]) -> str:
+    """The paragraphs of the project's own notes that speak of code, at most a kilobyte.
+
+    `documents` are texts of files in the root by name; the first known name counts. A required Python version
+    from `pyproject.toml` is added.
+    """
+    text = next((documents[name] for name in _NOTES if name in documents), "")
+    kept: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text.replace("\r\n", "\n").strip()):
+        prose = "\n".join(line for line in paragraph.split("\n") if not line.startswith("#"))
+        if not _TELLING.search(prose):
+            continue
+        if sum(map(len, kept)) + len(paragraph) < 900:
+            kept.append(paragraph)
+    required = re.search(r"^requires-python\s*=\s*[\"']([^\"']+)", documents.get("pyproject.toml", ""), re.M)
+    return "\n\n".join([*kept, *([f"The project supports Python {required.group(1)}."] if required else [])])
+
+
+def _indentation(text: str) -> str:
+    tabs = len(re.findall(r"^\t", text, re.M))
+    spaces = re.findall(r"^( +)(?=\S)", text, re.M)
+    if tabs > len(spaces):
+        return "tabs for indentation"
+    widths = [len(s) for s in spaces]
+    return f"{2 if widths and min(widths) == 2 else 4} spaces for indentation"
+
+
+def _quotes(text: str) -> str:
+    single = len(re.findall(r"(?<!['\w\"])'(?!')[^'\"\n]*'(?!')", text))
+    double = len(re.findall(r"(?<!['\w\"])\"(?!\")[^'\"\n]*\"(?!\")", text))
+    if single + double < 3:
+        return ""
+    return "single quotes" if single > double else "double quotes"
+
+
+def _hints(file: Skim) -> str:
+    signatures = [file.text[f.signature.start : f.signature.end] for f in file.functions]
+    hinted = sum("->" in s or re.search(r"\w\s*:\s*[\w'\"]", s) is not None for s in signatures)
+    if hinted * 2 > len(signatures):
+        return "functions have type hints"
+    return "no type hints" if not hinted else ""
+
+
+def _docstrings(file: Skim) -> str:
+    found = [file.text[f.docstring.start : f.docstring.end] for f in file.functions if f.docstring]
+    if not found:
+        return ""
+    said = "\n".join(found)
+    if re.search(r"^\s*:(param|returns?|raises|type)\b", said, re.M):
+        return "docstrings with `:param x:` fields"
+    if re.search(r"^\s*(Args|Returns|Raises):\s*$", said, re.M):
+        return "docstrings in Google style"
+    if re.search(r"^\s*(Parameters|Returns)\n\s*-{3,}", said, re.M):
+        return "docstrings in NumPy style"
+    return "plain docstrings" + (" with doctest examples" if ">>>" in said else "")

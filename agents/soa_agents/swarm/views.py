@@ -1,0 +1,319 @@
+"""Views: everything a step may see, bounded by a token budget that does not grow with the workspace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from soa_agents.models.port import Message, Prompt, Step
+from soa_agents.prompts import loader
+from soa_agents.swarm import conventions, exhibits, material
+from soa_agents.swarm.actions import Ask
+from soa_agents.swarm.code import Written
+from soa_agents.swarm.fitting import Section, fit, of_pieces, of_text, tokens
+from soa_agents.swarm.material import Focus, Graph, Piece
+from soa_agents.swarm.skim import head, skim, words
+from soa_agents.swarm.state import Node, State
+from soa_agents.verify.report import Report
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.outline import docstring_place
+
+_LEAST = 1_500  # tokens a view may always have, however small the model's context is said to be
+_REPLY = 8_000  # tokens left for the reply, at most
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a step may see. The texts are sections; an empty one is not shown.
+
+    `explain` lists the sections; the remaining fields are names and facts that the templates put into words.
+    """
+
+    target: str  # FunctionId
+    step: Step
+    path: str
+    name: str
+    module: str = ""  # what it is imported by
+    python: str = ""  # version of the workspace's interpreter
+    place: str = ""  # where the function stands, in words
+    style: str = ""
+    in_class: bool = False
+    helpers_as_stubs: bool = False  # parts may be left to other authors
+    has_examples: bool = False
+    from_mother: bool = False  # the observation is by the Mother, not by the agent itself
+    notes: str = ""
+    header: str = ""
+    types: str = ""
+    siblings: str = ""
+    useful: str = ""
+    owner: str = ""
+    callees: str = ""
+    callers: str = ""
+    mother: str = ""
+    mother_before: str = ""
+    tests_apart: str = ""
+    tests: str = ""
+    advice: str = ""
+    spec: str = ""
+    helpers: str = ""
+    old: str = ""
+    report: str = ""
+    feedback: str = ""
+    import_line: str = ""
+
+
+_SECTIONS = tuple(f.name for f in fields(View)[12:])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of `soa explain`."""
+
+    section: str
+    tokens: int
+    text: str
+
+
+def explain(view: View) -> tuple[Row, ...]:
+    """The sections of a view that say something, with about how many tokens each takes."""
+    shown = ((name, getattr(view, name)) for name in _SECTIONS)
+    return tuple(Row(name, tokens(text), text) for name, text in shown if text)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Makes the views of one job. Built once from plain values; pure from then on.
+
+    `texts` are the workspace's Python files as the job found them (no ignored files, no `.env`), by path as
+    in FunctionId. `for_model` puts a report into at most so many characters for a function's author.
+    `tests_for` gives the node ids of tests that reach a function. `documents` are texts of files in the
+    folder's root by name (`AGENTS.md`, `CONTRIBUTING.md`, `pyproject.toml`). `python` is the version of the
+    workspace's interpreter, `known` the functions that may be suggested, tests left out.
+    """
+
+    texts: Mapping[str, str]
+    graph: Graph
+    for_model: Callable[[Report, FunctionId, int], str]
+    context_tokens: int = 16_000
+    tests_for: Callable[[FunctionId], Iterable[str]] = lambda function: ()
+    documents: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    known: tuple[FunctionId, ...] = ()
+
+    def prompt(self, state: State, ask: Ask) -> Prompt:
+        """The conversation for a model call, with the replies of this key that broke their format.
+
+        The state is read as it is now; `ask.agent` must be among its nodes.
+        """
+        progress = state.keys.get(ask.key)
+        attempts = progress.attempts[-2:] if progress else ()
+        room = self._budget() // 6
+        said = [(_shortened(a.reply, room * 3), a.complaint) for a in attempts]
+        view = self.view(state, ask, sum(tokens(r) + tokens(c) for r, c in said))
+        messages = list(loader.render(ask.step, view))
+        for reply, complaint in said:
+            messages += [Message("assistant", reply), loader.render_retry(view, complaint)]
+        return Prompt(tuple(messages), ask.target, ask.step)
+
+    def view(self, state: State, ask: Ask, taken: int = 0) -> View:
+        """What `ask` may see in this state; `taken` tokens are needed for something else."""
+        subject = _Subject(self, state, ask)
+        bare = subject.bare()
+        fixed = sum(tokens(m.content) for m in loader.render(ask.step, bare))
+        texts = fit(subject.sections(), max(_LEAST, self._budget() - taken - fixed))
+        return replace(bare, **texts)  # type: ignore[arg-type]  # the keys are names of text sections
+
+    def _budget(self) -> int:
+        """Tokens of a prompt: the model's context less the room for its reply."""
+        return self.context_tokens - min(self.context_tokens // 4, _REPLY)
+
+
+class _Subject:
+    """One ask in one state: the values that several sections need, and the sections."""
+
+    def __init__(self, viewer: Viewer, state: State, ask: Ask) -> None:
+        self.viewer, self.state, self.ask = viewer, state, ask
+        self.node: Node = state.nodes[ask.agent]
+        self.mother: Node | None = state.nodes.get(self.node.parent or "")
+        self.function = self.node.function
+        self.texts = {**viewer.texts, **state.texts}
+        self.file = skim(self.function.path, self.texts.get(self.function.path, ""))
+        self.report = state.report(ask.about) if ask.about else None
+        self.tests = self._tests()
+        self.focus = self._focus()
+
+    def bare(self) -> View:
+        """The view without its sections."""
+        path = self.function.path
+        return View(
+            target=self.ask.target,
+            step=self.ask.step,
+            path=path,
+            name=self.function.qualname,
+            module=material.module_name(path, self.texts),
+            python=self.viewer.python,
+            place=self._place(),
+            style=conventions.style(self.file),
+            in_class=self.file.class_named(self.function.qualname) is not None,
+            helpers_as_stubs=self.node.depth < self.state.job.limits.depth,
+            has_examples=">>>" in self.node.spec,
+            from_mother=self._observer() not in ("", self.node.agent),
+        )
+
+    def sections(self) -> tuple[Section, ...]:
+        """All sections, each with its levels."""
+        focus, texts, viewer = self.focus, self.texts, self.viewer
+        shown = frozenset(viewer.graph.callees(self.function))
+        useful = material.useful(focus, texts, viewer.known, self.function.name, shown)
+        return (
+            of_text("notes", conventions.notes(viewer.documents), 1000),
+            of_pieces("header", material.header(focus), 3000, "\n"),
+            of_pieces("siblings", material.siblings(focus), 4000, "\n"),
+            of_pieces("owner", material.owner(focus, self.function.name), 5000),
+            of_pieces("types", material.types(focus, texts, self._annotations()), 3000),
+            of_pieces("useful", useful, 1500),
+            of_pieces("callees", material.callees(focus, texts, viewer.graph), 3000),
+            of_pieces("callers", material.callers(focus, texts, viewer.graph), 1800),
+            *self._of_family(),
+            *self._of_tests(),
+            Section("spec", (self._spec(),)),
+            Section("old", (self._old(),)),
+            Section("import_line", (self._import_line() if self.ask.step == "tests" else "",)),
+        )
+
+    def _of_tests(self) -> tuple[Section, ...]:
+        feedback = self.state.finished(self.ask.observation) if self.ask.observation else None
+        said = [self._said(n) for n in (6000, 3000, 1200)]
+        return (
+            Section("tests", exhibits.levels(self.tests)),
+            of_pieces("tests_apart", exhibits.support(self.tests, self.texts), 4000),
+            Section("report", (*dict.fromkeys(said), "")),
+            of_text("feedback", feedback.text if feedback else "", 4000, 1500),
+            of_text("advice", self._advice(), 4000),
+        )
+
+    def _of_family(self) -> tuple[Section, ...]:
+        """What the agent's Mother and her other helpers say, and what the agent's own helpers are."""
+        below = [n for n in self.state.family(self.node.agent) if n.agent != self.node.agent]
+        helpers = [Piece(_code(n), place) for place, n in enumerate(below)]
+        if self.ask.step not in ("modify", "feedback"):
+            helpers = []
+        mother, before = "", ""
+        if self.mother is not None and self.mother.written is not None:
+            mother = _whole(self.mother.written, without=self.function.qualname)
+            earlier = self.mother.before
+            changed = earlier is not None and earlier.source != self.mother.written.source
+            before = earlier.source if earlier and changed and self.ask.step == "modify" else ""
+        return (
+            of_pieces("helpers", helpers, 12_000),
+            of_text("mother", mother, 8000, 4000),
+            of_text("mother_before", before, 4000),
+        )
+
+    def _focus(self) -> Focus:
+        sources = [self.node.spec, self._old(), self.ask.target]
+        sources += [t.source for t in self.tests[:40]]
+        sources += [self.mother.written.source] if self.mother and self.mother.written else []
+        unwritten = {FunctionId.parse(i) for reach in self.state.job.stubs.values() for i in reach.values()}
+        return Focus(self.function, self.file, words("\n".join(sources)), frozenset(unwritten))
+
+    def _tests(self) -> tuple[exhibits.Shown, ...]:
+        if self.node.new or self.ask.step == "stubs":
+            return ()
+        root = next((t for t in self.state.job.targets if t.function == str(self.function)), None)
+        listed = [*(root.tests if root else ()), *self.viewer.tests_for(self.function)]
+        focus = Focus(self.function, self.file)
+        reports = [self.state.baseline, *([self.report] if self.report else [])]
+        return exhibits.tests_of(focus, self.texts, listed, reports)
+
+    def _said(self, limit: int) -> str:
+        """The failing report: of the run that the ask is about, or for a first rewrite the baseline's."""
+        target = next((t for t in self.state.job.targets if t.function == self.node.agent), None)
+        report = self.report
+        if report is None and target is not None and target.goal == "regenerate":
+            report = self.state.baseline
+        if report is None:
+            return ""
+        own = frozenset([self.function])
+        family = frozenset(n.function for n in self.state.family(self.node.agent))
+        for functions in (own, family, self._root_functions()):
+            kept = exhibits.relevant(report, self.state.baseline, functions)
+            if kept.results or kept.problem:
+                return self.viewer.for_model(kept, self.function, limit)
+        return ""
+
+    def _root_functions(self) -> frozenset[FunctionId]:
+        node = self.node
+        while node.parent is not None and node.parent in self.state.nodes:
+            node = self.state.nodes[node.parent]
+        return frozenset(n.function for n in self.state.family(node.agent))
+
+    def _spec(self) -> str:
+        if self.ask.step == "stubs":
+            place = docstring_place(self.function.path, self.file.text, self.function.qualname)
+            return place.text if place else ""
+        overloads = self.file.function(self.function.qualname)
+        declared = [self.file.text[s.start : s.end] for s in overloads.overloads] if overloads else []
+        return "\n".join([*map(_flush, declared), head(self.node.spec)])
+
+    def _old(self) -> str:
+        """The code as it stands: what the agent wrote, or the workspace has if that is more than a stub."""
+        if self.node.written is not None:
+            return _whole(self.node.written, stubs=False)
+        spec = self.node.spec.strip("\n")
+        return spec if spec != head(spec) else ""
+
+    def _annotations(self) -> str:
+        return head(self.node.spec).partition('"""')[0]
+
+    def _advice(self) -> str:
+        """The advisory tests of this agent, the latest."""
+        asked = [
+            p.text
+            for p in self.state.keys.values()
+            if isinstance(p.action, Ask) and p.action.step == "tests" and p.action.agent == self.node.agent
+        ]
+        return asked[-1] if asked and self.ask.step == "modify" else ""
+
+    def _observer(self) -> str:
+        observed = self.state.keys.get(self.ask.observation)
+        return observed.action.agent if observed is not None else ""
+
+    def _import_line(self) -> str:
+        first = self.function.qualname.partition(".")[0]
+        module = material.module_name(self.function.path, self.texts)
+        return f"from {module} import {first}"
+
+    def _place(self) -> str:
+        owner, qualname = self.focus.owner, self.function.qualname
+        if self.ask.step == "stubs":
+            kind = "class" if self.file.class_named(qualname) else "function"
+            return "the module" if qualname == FunctionId.MODULE else f"the {kind} `{qualname}`"
+        if self.file.class_named(owner):
+            return f"a method of the class `{owner}`"
+        if owner:
+            return f"a function inside `{owner}`"
+        return "a new function of the module" if self.node.new else ""
+
+
+def _code(node: Node) -> str:
+    """A helper as it is now: its code, or the stub it is to be written from."""
+    if node.written is None:
+        return f"# not written yet\n{node.spec}"
+    return _whole(node.written, stubs=False)
+
+
+def _whole(written: Written, stubs: bool = True, without: str = "") -> str:
+    """A reply's code again: imports, module-level statements, the function, its helpers."""
+    helpers = [h.source for h in written.helpers if (stubs or not h.is_stub) and h.qualname != without]
+    parts = ["\n".join(written.imports), *written.statements, written.source, *helpers]
+    return "\n\n\n".join(p.strip("\n") for p in parts if p.strip())
+
+
+def _flush(source: str) -> str:
+    return re.sub(r"\n[ \t]+(?=@|def|async)", "\n", re.sub(r"\r\n?", "\n", source))
+
+
+def _shortened(reply: str, limit: int) -> str:
+    return reply if len(reply) <= limit else f"{reply[:limit]}\n… (the rest is left out here)"
