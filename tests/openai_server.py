@@ -201,8 +201,12 @@ class OpenAIServer:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             try:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                method, path, headers = _parse_head(head)
+                first = await reader.readexactly(1)
+                if not first.isalpha():  # a TLS handshake, most likely
+                    writer.write(b"HTTP/1.1 400 X\r\nconnection: close\r\n\r\n")
+                    return
+                head = first + await reader.readuntil(b"\r\n\r\n")
+                method, path, headers = _parse_head(head.decode("latin-1"))
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
             except (asyncio.IncompleteReadError, ConnectionError):
                 return

@@ -139,7 +139,8 @@ def unreachable(endpoint: Endpoint, cause: BaseException) -> ModelUnreachable:
         return ModelUnreachable(f"The proxy on the way to {where} fails. Check HTTPS_PROXY and NO_PROXY.")
     if any(isinstance(c, socket.gaierror) for c in causes):
         return ModelUnreachable(f"The host {host} of {where} is not known. Check {SET_URL} and the network.")
-    tls = next((c for c in causes if isinstance(c, ssl.SSLError)), None)
+    wants = (ssl.SSLWantReadError, ssl.SSLWantWriteError)  # no faults: a handshake that was still under way
+    tls = next((c for c in causes if isinstance(c, ssl.SSLError) and not isinstance(c, wants)), None)
     if isinstance(tls, ssl.SSLCertVerificationError):
         return ModelUnreachable(
             f"The certificate of {where} is not trusted ({tls.verify_message}). "
