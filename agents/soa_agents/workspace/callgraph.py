@@ -1,0 +1,187 @@
+"""Who calls whom in the workspace, and which tests reach a function, as far as the texts tell.
+
+This is where a verification starts before it has seen any test run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from soa_agents.workspace.facts import FileFacts, FunctionFact
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.names import Names, Thing, User
+
+_MANY = 3000  # users followed; beyond that nearly everything is affected and the files say it better
+_FOR_THE_CLASS = frozenset({"setUp", "setUpClass", "setup_method", "setup_class", "asyncSetUp"})
+_FOR_THE_FILE = frozenset({"setup_module", "setUpModule", "setup_function", "setup", FunctionId.MODULE})
+
+
+class CallGraph:
+    """The functions of a workspace and who uses whom. Read-only once made; answers are remembered."""
+
+    def __init__(self, facts: Mapping[str, FileFacts]) -> None:
+        self.facts = facts
+        self.names = Names(facts)
+        self.modules = self.names.modules
+        self._functions = {path: {f.qualname: f for f in each.functions} for path, each in facts.items()}
+        self._users: defaultdict[str, list[tuple[User, str]]] = defaultdict(list)
+        for path, each in facts.items():
+            own = [(f.qualname, f.uses) for f in each.functions]
+            for qualname, uses in ((FunctionId.MODULE, each.uses), *own):
+                for use in uses:
+                    self._users[use.rpartition(".")[2]].append((User(path, qualname), use))
+
+    def function(self, function: FunctionId) -> FunctionFact | None:
+        """What is known of a function; None when it is not in the workspace."""
+        return self._functions.get(function.path, {}).get(function.qualname)
+
+    def callees(self, function: FunctionId) -> tuple[FunctionId, ...]:
+        """The workspace functions that `function` uses by name; a class stands for its `__init__`."""
+        fact = self.function(function)
+        user = User(function.path, function.qualname)
+        found = {
+            self._called(thing)
+            for use in (fact.uses if fact else ())
+            if (thing := self.names.resolve(user, use))
+        }
+        return tuple(sorted(each for each in found if each is not None and each != function))
+
+    def callers(self, function: FunctionId) -> tuple[FunctionId, ...]:
+        """The functions (tests and `path::<module>` too) that use `function` by name."""
+        plain = _unnumbered(function)
+        names = {function.name}
+        if function.name in ("__init__", "__new__", "__post_init__", "__call__"):
+            names.add(plain.qualname.split(".")[-2] if "." in plain.qualname else "")
+        users = [(user, use) for name in names for user, use in self._users.get(name, ())]
+        found = {FunctionId(*user) for user, use in users if self._means(user, use, plain)}
+        return tuple(sorted(found - {function, plain}))
+
+    def mentions(self, function: FunctionId) -> tuple[FunctionId, ...]:
+        """The functions that use an attribute of that name and whose files import the function's file."""
+        near = self.modules.importers(function.path) | {function.path}
+        found = {
+            FunctionId(*user)
+            for user, use in self._users.get(function.name, ())
+            if "." in use and user.path in near and self.names.resolve(user, use) is None
+        }
+        return tuple(sorted(found - {function}))
+
+    def users_of_class(self, path: str, qualname: str) -> tuple[FunctionId, ...]:
+        """The functions that name a class."""
+        wanted = Thing("class", path, qualname)
+        users = self._users.get(qualname.rpartition(".")[2], ())
+        return tuple(
+            sorted({FunctionId(*user) for user, use in users if self.names.resolve(user, use) == wanted})
+        )
+
+    def _called(self, thing: Thing) -> FunctionId | None:
+        if thing.kind == "class":
+            found = self.names.method(thing, "__init__", 0)
+            return FunctionId(found.path, found.qualname) if found else None
+        return FunctionId(thing.path, thing.qualname) if thing.kind == "function" else None
+
+    def _means(self, user: User, use: str, function: FunctionId) -> bool:
+        thing = self.names.resolve(user, use)
+        if thing is None:
+            return False
+        of_class = thing.kind == "class" and f"{thing.qualname}.{function.name}" == function.qualname
+        return thing.path == function.path and (of_class or thing.qualname == function.qualname)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaching:
+    """Tests that may run a function, as node ids without parameters, each tuple sorted.
+
+    `direct` name it (or, when none does, its class); `affected` reach it through other functions or fixtures
+    and hold the direct ones too; `files` are the test files that import its module, in one step or more.
+    """
+
+    direct: tuple[str, ...] = ()
+    affected: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
+    """The tests that reach `function` by name. Unknown functions give an empty answer."""
+    if graph.function(function) is None:
+        return Reaching()
+    direct = direct_tests(graph, function)
+    near = graph.modules.importers(function.path) | {function.path}
+    return Reaching(
+        direct=direct,
+        affected=tuple(sorted({*direct, *_followed(graph, function)})),
+        files=tuple(sorted(path for path in near if _holds_tests(graph, path))),
+    )
+
+
+def direct_tests(graph: CallGraph, function: FunctionId) -> tuple[str, ...]:
+    """The tests that name `function` themselves; when none does, those that name its class."""
+    users = {*graph.callers(function), *graph.mentions(function)}
+    found = {nodeid(user) for user in users if is_test(graph, user)}
+    if not found:
+        found = {nodeid(user) for user in _users_of_owner(graph, function) if is_test(graph, user)}
+    return tuple(sorted(found))
+
+
+def is_test(graph: CallGraph, function: FunctionId) -> bool:
+    """Does pytest collect it, as far as names tell?"""
+    facts = graph.facts.get(function.path)
+    whole = "<locals>" not in function.qualname and "#" not in function.qualname
+    return facts is not None and facts.is_test and whole and function.name.startswith("test")
+
+
+def nodeid(function: FunctionId) -> str:
+    """pytest's name of a test function, without parameters."""
+    return f"{function.path}::{function.qualname.replace('.', '::')}"
+
+
+def _followed(graph: CallGraph, function: FunctionId) -> Iterator[str]:
+    """The tests at the end of every chain of users, through set-up functions and fixtures too."""
+    seen = {function}
+    waiting = [function, *_users_of_owner(graph, function)]
+    while waiting and len(seen) < _MANY:
+        current = waiting.pop()
+        if is_test(graph, current):
+            yield nodeid(current)
+            continue
+        yield from _set_up(graph, current)
+        if current.qualname == FunctionId.MODULE:
+            continue
+        users = {*graph.callers(current), *graph.mentions(current)} - seen
+        seen |= users
+        waiting += users
+
+
+def _set_up(graph: CallGraph, function: FunctionId) -> Iterator[str]:
+    """The tests that a set-up function, or a test module's own statements, work for."""
+    facts = graph.facts[function.path]
+    name = function.qualname if function.qualname == FunctionId.MODULE else function.name
+    if not facts.is_test or name not in _FOR_THE_CLASS | _FOR_THE_FILE:
+        return
+    scope = f"{function.qualname.rpartition('.')[0]}." if name in _FOR_THE_CLASS else ""
+    for each in facts.functions:
+        test = FunctionId(function.path, each.qualname)
+        if each.qualname.startswith(scope) and is_test(graph, test):
+            yield nodeid(test)
+
+
+def _users_of_owner(graph: CallGraph, function: FunctionId) -> tuple[FunctionId, ...]:
+    """Who names the class of a method: operators, `len`, `with` and the like call it without its name."""
+    fact = graph.function(_unnumbered(function)) or graph.function(function)
+    return graph.users_of_class(function.path, fact.owner) if fact and fact.owner else ()
+
+
+def _holds_tests(graph: CallGraph, path: str) -> bool:
+    facts = graph.facts.get(path)
+    if facts is None or not facts.is_test or PurePosixPath(path).name == "conftest.py":
+        return False
+    return any(is_test(graph, FunctionId(path, each.qualname)) for each in facts.functions)
+
+
+def _unnumbered(function: FunctionId) -> FunctionId:
+    """The first definition of the same name: a setter counts as used where the property is."""
+    return FunctionId(function.path, re.sub(r"#\d+$", "", function.qualname))

@@ -1,0 +1,162 @@
+"""What a name means in a file of the workspace.
+
+A name is followed through imports (absolute, relative, aliased, re-exported, `*`), enclosing functions,
+`self`, base classes and, in tests, fixtures. An attribute of an unknown object means nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from soa_agents.workspace.facts import ClassFact, FileFacts, Import
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.modules import Modules
+
+_DEEP = 12  # re-exports and base classes are followed no further
+
+
+class Thing(NamedTuple):
+    """What a name means: a function, a class or a module of the workspace."""
+
+    kind: Literal["function", "class", "module"]
+    path: str
+    qualname: str = FunctionId.MODULE
+
+
+class User(NamedTuple):
+    """Code that uses a name: a function, or a module's own statements (`<module>`)."""
+
+    path: str
+    qualname: str
+
+
+class Names:
+    """The names of a workspace. Read-only once made; answers are remembered."""
+
+    def __init__(self, facts: Mapping[str, FileFacts]) -> None:
+        self.facts = facts
+        self.modules = Modules(facts)
+        self._functions = {path: {f.qualname for f in each.functions} for path, each in facts.items()}
+        self._classes = {path: {c.qualname: c for c in each.classes} for path, each in facts.items()}
+        self._imports = {path: _by_name(each.imports) for path, each in facts.items()}
+        self._resolved: dict[tuple[User, str], Thing | None] = {}
+
+    def resolve(self, user: User, name: str) -> Thing | None:
+        """What the dotted `name` means in the code of `user`; None for what is foreign or unsure."""
+        key = (user, name)
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(user, name.split("."))
+        return self._resolved[key]
+
+    def _resolve(self, user: User, parts: list[str]) -> Thing | None:
+        head, *rest = parts
+        if not head:
+            return None
+        if head in ("self", "cls"):
+            owner = self._class_around(user)
+            return self._through(owner, rest) if owner and rest else None
+        return self._through(self._enclosed(user, head), rest) or self._imported(user.path, parts)
+
+    def _enclosed(self, user: User, name: str) -> Thing | None:
+        """A function or class of the enclosing functions, of the module, or a fixture of a conftest."""
+        scopes = user.qualname.split(".<locals>.") if user.qualname != FunctionId.MODULE else []
+        for depth in range(len(scopes), 0, -1):
+            found = self._defined(user.path, f"{'.<locals>.'.join(scopes[:depth])}.<locals>.{name}")
+            if found is not None:
+                return found
+        found = self._defined(user.path, name)
+        if found is None and self.facts[user.path].is_test and name not in self._imports[user.path]:
+            fixtures = (self._defined(path, name) for path in self.modules.conftests(user.path))
+            found = next((fixture for fixture in fixtures if fixture), None)
+        return found
+
+    def _class_around(self, user: User) -> Thing | None:
+        scope = user.qualname
+        while scope := scope.rpartition(".")[0]:
+            if scope in self._classes[user.path]:
+                return Thing("class", user.path, scope)
+        return None
+
+    def _imported(self, path: str, parts: list[str], depth: int = 0) -> Thing | None:
+        """What a dotted name means by the imports of a file; the longest `import a.b` wins."""
+        names = self._imports[path]
+        for size in range(len(parts), 0, -1):
+            for each in names.get(".".join(parts[:size]), ()):
+                found = self._through(self._bound(path, each, depth), parts[size:], depth)
+                if found is not None:
+                    return found
+        for each in names.get("*", ()):
+            module = self.modules.file(each.module, path)
+            found = self._member(module, parts[0], depth + 1) if module else None
+            if found is not None:
+                return self._through(found, parts[1:], depth)
+        return None
+
+    def _bound(self, path: str, each: Import, depth: int) -> Thing | None:
+        """What one import binds."""
+        module = self.modules.file(each.module, path)
+        if not each.attribute:
+            return Thing("module", module) if module else None
+        found = self._member(module, each.attribute, depth + 1) if module else None
+        if found is None:
+            dot = "" if each.module.endswith(".") else "."
+            below = self.modules.file(f"{each.module}{dot}{each.attribute}", path)
+            found = Thing("module", below) if below else None
+        return found
+
+    def _through(self, thing: Thing | None, rest: list[str], depth: int = 0) -> Thing | None:
+        """Follow attributes from a thing on; an attribute of a function is the function's."""
+        for name in rest:
+            if thing is None or thing.kind == "function":
+                return thing
+            if thing.kind == "class":
+                thing = self.method(thing, name, depth)
+            else:
+                thing = self._member(thing.path, name, depth + 1)
+        return thing
+
+    def _member(self, module: str, name: str, depth: int) -> Thing | None:
+        """What `name` is in a module: its own definition, something it imports, or a submodule."""
+        if depth > _DEEP:
+            return None
+        found = self._defined(module, name) or self._imported(module, [name], depth)
+        if found is None:
+            below = self.modules.submodule(module, name)
+            found = Thing("module", below) if below else None
+        return found
+
+    def method(self, owner: Thing, name: str, depth: int) -> Thing | None:
+        """A method or inner class, the bases' included."""
+        found = self._defined(owner.path, f"{owner.qualname}.{name}")
+        if found is not None or depth > _DEEP:
+            return found
+        fact = self._classes[owner.path].get(owner.qualname, ClassFact(""))
+        for base in fact.bases:
+            parent = self.resolve(User(owner.path, owner.qualname), base)
+            if parent is not None and parent.kind == "class" and parent != owner:
+                found = self.method(parent, name, depth + 1)
+                if found is not None:
+                    return found
+        return None
+
+    def _defined(self, path: str, qualname: str) -> Thing | None:
+        if qualname in self._functions[path]:
+            return Thing("function", path, qualname)
+        return Thing("class", path, qualname) if qualname in self._classes[path] else None
+
+
+def _by_name(imports: tuple[Import, ...]) -> dict[str, list[Import]]:
+    found: dict[str, list[Import]] = {}
+    for each in _with_packages(imports):
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
+def _with_packages(imports: tuple[Import, ...]) -> Iterator[Import]:
+    """`import a.b` binds `a` as well."""
+    for each in imports:
+        yield each
+        if not each.attribute and "." in each.name:
+            head = each.name.partition(".")[0]
+            yield Import(head, head)
