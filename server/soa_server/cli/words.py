@@ -47,8 +47,8 @@ def change(tests: TestsChange) -> str:
 def ending(update: JobUpdate, agents: int) -> str:
     """One sentence: what the job came to, and what it took."""
     took = f" {spent(update.usage, agents).capitalize()}." if update.usage and update.usage.calls else ""
-    if update.message:
-        return update.message + took
+    if update.message:  # the engine's sentence of a good end says already what it took
+        return update.message if update.state == "done" else update.message + took
     what = name(update.target)
     if update.verdict == "untested":
         return f"SoA wrote {what} but no test exercises it.{took}"
