@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +171,34 @@ def test_the_bundled_replies_name_their_origin() -> None:
     recording = replay.bundled()
     assert recording.label and recording.written
     assert all(texts for steps in recording.replies.values() for texts in steps.values())
+
+
+def demo_workspace(into: Path) -> Path:
+    folder = into / "shop"
+    shutil.copytree(Path(place.__file__).parent / "demo_workspace", folder)
+    return folder
+
+
+AGENTS = {
+    "stubs": (["--stubs"], ["billing/invoice.py::total_due"]),
+    "a folder": (["text"], ["text/slug.py::slugify", "text/words.py::split_words"]),
+    "a file": (["billing/invoice.py"], ["billing/invoice.py::total_due", "billing/invoice.py::is_overdue"]),
+}
+
+
+@pytest.mark.parametrize(("args", "functions"), AGENTS.values(), ids=AGENTS)
+def test_agents_lists_the_functions_asked_for(args: list[str], functions: list[str], tmp_path: Path) -> None:
+    folder = demo_workspace(tmp_path)
+    listed = json.loads(soa("agents", "--json", *args, cwd=folder).stdout)
+    assert listed["complete"] is True
+    assert [agent["function"] for agent in listed["agents"]] == functions
+    shown = soa("agents", *args, cwd=folder)
+    assert shown.returncode == 0
+    assert all(function.partition("::")[2] in shown.stdout for function in functions)
+
+
+def test_agents_of_the_demo_have_their_tests(tmp_path: Path) -> None:
+    listed = json.loads(soa("agents", "--json", cwd=demo_workspace(tmp_path)).stdout)["agents"]
+    tests = {agent["function"]: len(agent["tests"]) for agent in listed}
+    assert tests["billing/invoice.py::total_due"] == 4
+    assert tests["text/slug.py::slugify"] == 6

@@ -10,10 +10,14 @@ from typing import Any
 
 import click
 from rich.text import Text
+from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.index import agents_map, scan
+from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 from soa_server.cli import place, show, words
 from soa_server.cli.options import Workspace, workspace
+from soa_server.settings import state_folder
 
 MARKS = {"stub": "◦ stub", "passing": "✓", "failing": "✗ failing", "untested": "? untested", "unknown": ""}
 
@@ -51,11 +55,8 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
 
 
 def _agents(here: Workspace) -> list[dict[str, Any]]:
-    from soa_agents.workspace.index import agents_map, scan
-    from soa_agents.workspace.snapshot import Snapshot, open_folders
-
     snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
-    return list(agents_map(scan(snapshot)))
+    return agents_map(CallGraph(scan(snapshot, state_folder() / "index" / "commands.sqlite")))
 
 
 def _inside(agent: Mapping[str, Any], below: str) -> bool:
@@ -72,8 +73,7 @@ def _lines(members: list[dict[str, Any]]) -> Iterable[str]:
         status = MARKS[agent["status"]]
         if agent["status"] == "failing":
             status += f" {len(agent['tests'])}"
-        notes = [status, agent["role"].title() if agent["children"] else "", _tests(agent)]
-        yield f"{branch} {name:<{width}}  {'  '.join(note for note in notes if note)}".rstrip()
+        yield f"{branch} {name:<{width}}  {status:<10}  {agent['role'].title():<6}  {_tests(agent)}".rstrip()
 
 
 def _tests(agent: Mapping[str, Any]) -> str:

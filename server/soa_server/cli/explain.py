@@ -26,7 +26,7 @@ Examples:
 @click.argument("function", metavar="PATH::NAME")
 @click.option("--step", type=click.Choice(STEPS), default="skeleton", show_default=True, help="Which call.")
 def command(function: str, step: str) -> None:
-    """Print what a model would be told about a function, with the approximate tokens of every section.
+    """Print what a model would be told of a function, and about how many tokens each section takes.
 
     Nothing is sent anywhere and no test is run.
     """
@@ -42,11 +42,11 @@ def command(function: str, step: str) -> None:
         settings=here.settings,
         buffers={},
     )
-    sections = asyncio.run(explain(start, str(target), step))
+    rows = asyncio.run(explain(start, str(target), step))
     out = show.console()
-    for title, tokens, text in sections:
-        out.print(Text(f"{title}  ≈ {words.short(tokens)} tokens", "bold"))
-        out.print(Text(text.rstrip() + "\n"))
-    total = sum(tokens for _, tokens, _ in sections)
+    for row in rows:
+        out.print(Text(f"{row.section}  ≈ {words.short(row.tokens)} tokens", "bold"))
+        out.print(Text(row.text.rstrip() + "\n"))
+    total = sum(row.tokens for row in rows)
     limit = here.settings.model.context_tokens
     out.print(Text(f"≈ {words.short(total)} tokens of {words.short(limit)} (model.contextTokens)", "bold"))
