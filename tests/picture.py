@@ -1,4 +1,4 @@
-"""Take the README's picture: `python tests/picture.py server/demo.svg` runs the demo and draws its first lines."""
+"""Take the README's picture: `python tests/picture.py server/demo.svg` runs the demo and draws its start."""
 
 from __future__ import annotations
 

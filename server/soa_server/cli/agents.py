@@ -29,7 +29,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Show the functions and how they stand.")
 @click.argument("path", default=".", metavar="[PATH]")
 @click.option("--stubs", is_flag=True, help="Only functions that are still stubs.")
 @click.option("--failing", is_flag=True, help="Only functions whose tests fail.")

@@ -84,7 +84,7 @@ class Cast:
     bundled: bool
 
 
-@click.command()
+@click.command(short_help="See it work on a bundled workspace.")
 @click.option("--bundled", is_flag=True, help="Use the bundled replies even though a model is configured.")
 def command(bundled: bool) -> None:
     """Show a whole session on a small bundled workspace: agents, tests, diffs.

@@ -34,7 +34,7 @@ Check = Callable[[Workspace], Coroutine[Any, Any, tuple[Finding, ...]]]
 MARKS = {True: "ok", False: "!!", None: "--"}
 
 
-@click.command()
+@click.command(short_help="Say what is found here and what to do next.")
 def command() -> None:
     """Say which model, interpreter, pytest and sandbox would be used here, and what to do next.
 

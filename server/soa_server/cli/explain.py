@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Show what a model would be told.")
 @click.argument("function", metavar="PATH::NAME")
 @click.option("--step", type=click.Choice(STEPS), default="skeleton", show_default=True, help="Which call.")
 def command(function: str, step: str) -> None:

@@ -18,7 +18,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Repair the functions behind failing tests.")
 @click.argument("nodeids", nargs=-1, metavar="[NODEID]...")
 @job_options
 def command(nodeids: tuple[str, ...], **options: Any) -> None:

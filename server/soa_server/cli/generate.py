@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Write stubs, or write functions anew.")
 @click.argument("ids", nargs=-1, metavar="[PATH::NAME]...")
 @click.option(
     "--all-stubs",

@@ -12,7 +12,7 @@ For an editor on the other end of a socket:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Run the language server for an editor.")
 @click.option("--stdio", is_flag=True, help="Speak over standard input and output (the default).")
 @click.option("--tcp", metavar="HOST:PORT", help="Listen on a socket instead, for one client.")
 def command(stdio: bool, tcp: str | None) -> None:

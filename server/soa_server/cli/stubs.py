@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Write typed stubs from a docstring.")
 @click.argument("target", metavar="FILE[::NAME]")
 @job_options
 def command(target: str, **options: Any) -> None:
