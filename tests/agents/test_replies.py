@@ -436,11 +436,10 @@ def test_statements_and_imports_the_code_needs_come_along() -> None:
     assert written.imports == ("import re", "from decimal import Decimal")
 
 
-def test_what_an_agent_has_already_need_not_be_repeated() -> None:
-    asked = expect(mine={"_tax": HELPER, "_gone": "def _gone():\n    return 1"}, imports=("import re",))
-    written = read_code(fenced(HEAD + "    return _tax(re.A)"), "stop", asked)
-    assert [each.qualname for each in written.helpers] == ["_tax"]
-    assert written.imports == ("import re",)
+def test_what_the_agents_older_helpers_use_is_kept() -> None:
+    asked = expect(mine={"_tax": "def _tax(x):\n    return _rate(x)"})
+    written = read_code(fenced("def _rate(x):\n    return 1\n\n" + CALLS), "stop", asked)
+    assert [each.qualname for each in written.helpers] == ["_rate"]
 
 
 @pytest.mark.parametrize(

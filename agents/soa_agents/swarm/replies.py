@@ -67,9 +67,10 @@ class Expect:
     """What a reply has to be.
 
     `module` is the text of the file the function lives or will live in. `spec` is the function's dedented
-    source as it stands. `mine` are the helpers (qualified name → source) that this agent already has;
-    `statements` and `imports` likewise: a reply that still uses them need not repeat them. `taken` are names
-    that no new helper may use. Without `helpers_allowed` a helper needs a body: nobody else would write it.
+    source as it stands. `mine` are the helpers (qualified name → source) that this agent already has: it may
+    write them anew, and what they use counts as used; whoever adopts the reply keeps those it still calls.
+    `taken` are names that no new helper may use. Without `helpers_allowed` a helper needs a body: nobody else
+    would write it.
     """
 
     function: FunctionId
@@ -79,8 +80,6 @@ class Expect:
     taken: frozenset[str] = frozenset()
     helpers_allowed: bool = True
     abstain_allowed: bool = False
-    statements: tuple[str, ...] = ()
-    imports: tuple[str, ...] = ()
 
 
 def read_code(text: str, finish: str, expect: Expect) -> Written:
@@ -600,7 +599,9 @@ class _Offer:
 
 def _kept(source: str, found: _Found, expect: Expect) -> Written:
     """What the target uses, directly or through what it uses; the rest of a reply is left out."""
-    offers, kept, used = _offers(found, expect), list[_Offer](), words(source)
+    offers, kept = _offers(found), list[_Offer]()
+    older = [own for name, own in expect.mine.items() if name not in found.helpers]
+    used = words(source).union(*map(words, older))
     while new := [each for each in offers if each.bound & used and each not in kept]:
         kept += new
         used = used.union(*(words(each.source) for each in new))
@@ -611,20 +612,14 @@ def _kept(source: str, found: _Found, expect: Expect) -> Written:
     statements = tuple(each.source for each in chosen if not each.helper)
     for name in {name for each in chosen if not each.helper for name in each.bound}:
         _check_free(name, expect)
-    imports = _needed_imports((*found.imports, *expect.imports), used, found, expect)
+    imports = _needed_imports(found.imports, used, found, expect)
     return Written(source, helpers, statements, imports)
 
 
-def _offers(found: _Found, expect: Expect) -> list[_Offer]:
-    """The reply's helpers and statements, then what the agent had before and the reply does not replace."""
-    helpers = dict(found.helpers)
-    for qualname, source in expect.mine.items():
-        helpers.setdefault(qualname, Definition(qualname, source, is_stub(definition(source))))
-    fresh = {name for each in found.statements for name in bindings(each)}
-    kept = [each for each in expect.statements if not fresh & {*bindings(each)}]
+def _offers(found: _Found) -> list[_Offer]:
     return [
-        *(_Offer(frozenset({q.rpartition(".")[2]}), each.source, each) for q, each in helpers.items()),
-        *(_Offer(frozenset(bindings(each)), each) for each in (*found.statements, *kept)),
+        *(_Offer(frozenset({q.rpartition(".")[2]}), each.source, each) for q, each in found.helpers.items()),
+        *(_Offer(frozenset(bindings(each)), each) for each in found.statements),
     ]
 
 
@@ -648,8 +643,6 @@ def _check_helper(helper: Definition, found: _Found, expect: Expect) -> None:
 
 
 def _check_free(name: str, expect: Expect) -> None:
-    if name in {bound for each in expect.statements for bound in bindings(each)}:
-        return
     if name in expect.taken or hasattr(builtins, name):
         raise ReplyError(
             f"The name `{name}` is already taken. Choose another name and send everything again."
