@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from cli_runner import demo_workspace, soa
 from soa_agents.errors import KeyRefused, NoModel, NoPytest, TargetChanged, UsageError
 from soa_agents.models.port import Usage
 from soa_agents.swarm.job import AgentState, AgentUpdate, JobUpdate, Tally, TestsChange
 from soa_server.cli import board, exits, place, replay, words
 from soa_server.cli.main import COMMANDS
-
-
-def soa(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the real command, with no model configured and no colours to parse."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
-    home = cwd / ".home"
-    command = [sys.executable, "-m", "soa_server.cli", *args]
-    env = {**kept, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), **env}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -171,12 +159,6 @@ def test_the_bundled_replies_name_their_origin() -> None:
     recording = replay.bundled()
     assert recording.label and recording.written
     assert all(texts for steps in recording.replies.values() for texts in steps.values())
-
-
-def demo_workspace(into: Path) -> Path:
-    folder = into / "shop"
-    shutil.copytree(Path(place.__file__).parent / "demo_workspace", folder)
-    return folder
 
 
 AGENTS = {

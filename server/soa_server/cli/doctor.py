@@ -59,7 +59,11 @@ async def _interpreter(here: Workspace) -> tuple[Finding, ...]:
 
     try:
         found = await asyncio.to_thread(
-            interpreter.find, here.root, here.settings.tests.interpreter, dict(os.environ)
+            interpreter.find,
+            here.root,
+            here.settings.tests.interpreter,
+            dict(os.environ),
+            sandbox=here.settings.tests.sandbox,
         )
     except SoaError as error:
         return (Finding("interpreter", str(error), False, str(error)),)
@@ -110,7 +114,7 @@ async def _sandbox(here: Workspace) -> tuple[Finding, ...]:
     from soa_agents.verify import sandbox
 
     status = await asyncio.to_thread(sandbox.probe)
-    layers = f" ({', '.join(status.layers)})" if status.layers else ""
+    layers = f" Layers: {', '.join(status.layers)}." if status.layers else ""
     if here.settings.tests.sandbox == "scrubbed":
         sentence = (
             "Switched off by tests.sandbox = scrubbed: tests run unprotected with an emptied environment."

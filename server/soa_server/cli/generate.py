@@ -11,7 +11,7 @@ from soa_agents.errors import UsageError
 from soa_agents.swarm.events import JobKind
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.snapshot import Snapshot, is_test_file, open_folders, read_text
+from soa_agents.workspace.snapshot import read_text
 
 from soa_server.cli import jobs, place
 from soa_server.cli.options import Workspace, job_options, output, workspace
@@ -61,20 +61,10 @@ def kind_of(here: Workspace, targets: Sequence[FunctionId]) -> JobKind:
 
 
 def _files(here: Workspace, path: str) -> list[str]:
-    """The files that `--all-stubs PATH` means, from the workspace's root; none stands for all of them."""
+    """The file or folder that `--all-stubs PATH` means, from the root; none stands for all of it."""
     found = place.relative(path, here.root, here.here)
-    if found == ".":
-        return []
-    if (here.root / found).is_dir():
-        return _with_stubs(here, found + "/")
-    return [place.python_file(path, here.root, here.here)]
-
-
-def _with_stubs(here: Workspace, below: str) -> list[str]:
-    snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
-    files = [f.path for f in snapshot.python_files().files if f.path.startswith(below)]
-    texts = snapshot.texts(path for path in files if not is_test_file(path))
-    stubs = [path for path, text in texts.items() if any(f.is_stub for f in functions(path, text))]
-    if not stubs:
-        raise UsageError(f"There is no stub below {below}; `soa agents` shows where there are some.")
-    return stubs
+    if not (here.root / found).exists():
+        raise UsageError(
+            f"There is no file or folder {path}. Name one of this workspace, or none for all of it."
+        )
+    return [] if found == "." else [found]

@@ -87,7 +87,9 @@ def workspace(options: Mapping[str, Any] | None = None) -> Workspace:
         option = next(name for name, key in SETTING_OF.items() if key == wrong[0].key)
         expected = wrong[0].sentence.partition(" must be ")[2].removesuffix("; it was ignored.")
         raise UsageError(f"--{option} must be {expected}.")
-    resolved = layers.resolve(layers.Layers(flags, {}, os.environ, layers.user_file(), root))
+    resolved = layers.resolve(
+        layers.Layers(flags=flags, environ=os.environ, user_file=layers.user_file(), folder=root)
+    )
     for problem in resolved.problems:
         exits.say(problem.sentence)
     return Workspace(root, here, resolved.settings, resolved.sandbox_consent)
