@@ -44,6 +44,16 @@ def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
         return {file.path: facts for file, facts in _facts(snapshot, listing.files, known, store)}
 
 
+def stored(snapshot: Snapshot, cache: Path) -> dict[str, FileFacts]:
+    """What the cache knows of the snapshot's folders, by path, without a look at the disk's files."""
+    if not cache.exists():
+        return {}
+    with closing(_open(cache)) as store:
+        rows = _known(store).values()
+    found = {path: facts for path, *_, said in rows if (facts := _read(said)) is not None}
+    return {path: facts for path, facts in found.items() if snapshot.folder(path) is not None}
+
+
 def agents_map(graph: CallGraph, under: str | None = None) -> list[dict[str, Any]]:
     """The workspace's functions as agents, in the shape of `soa/agents`; those of test modules are left out.
 
@@ -120,8 +130,12 @@ def _kept(row: tuple[Any, ...], file: SourceFile, digest: str | None = None) -> 
     same = digest == seen if digest else (size, mtime_ns) == (file.size, file.mtime_ns)
     if path != file.path or not same:
         return None
+    return _read(facts)
+
+
+def _read(said: str) -> FileFacts | None:
     try:
-        return cattrs.structure(json.loads(facts), FileFacts)
+        return cattrs.structure(json.loads(said), FileFacts)
     except (ValueError, TypeError, KeyError, cattrs.BaseValidationError):
         return None
 
