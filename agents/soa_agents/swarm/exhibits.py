@@ -54,9 +54,8 @@ def tests_of(
     naming = [s for s in found if _names(focus, s)]
     direct = [s for s in naming if s.function.id in ran] or naming
     if not direct:
-        indirect = sorted(
-            (s for s in found if s.function.id in ran), key=lambda s: len(ran[s.function.id].ran)
-        )
+        reaching = (s for s in found if s.function.id in ran)
+        indirect = sorted(reaching, key=lambda s: (not s.failing, len(ran[s.function.id].ran)))
         direct = indirect[:_INDIRECT]
     return tuple(sorted(direct, key=lambda s: (s.file.path, s.function.span.start)))
 
@@ -81,8 +80,9 @@ def support(tests: tuple[Shown, ...], texts: Mapping[str, str]) -> tuple[Piece, 
     for file in dict.fromkeys(t.file for t in tests):
         mine = [t for t in tests if t.file is file]
         used = words("\n".join(t.source for t in mine))
+        asked = words("\n".join(_asked(t) for t in mine))
         pieces += [Piece(f"# {file.path}", len(pieces) * 100)]
-        found = [*_setups(file, mine), *_helpers(file, used, mine), *_fixtures(file, used, texts)]
+        found = [*_setups(file, mine), *_helpers(file, used, mine), *_fixtures(file, asked, texts)]
         place = len(pieces) * 100
         pieces += [Piece(b.source, place + 1) for b in file.bindings if b.names & used]
         pieces += [Piece(source[:_LONG_SUPPORT], place + 2 + n) for n, source in enumerate(found)]
@@ -162,6 +162,11 @@ def _setups(file: Skim, tests: list[Shown]) -> Iterator[str]:
             yield f"{class_line(file, function.owner)}\n{indented(dedented(file.text, function))}"
 
 
+def _asked(test: Shown) -> str:
+    """Where a test names its fixtures: its decorators and parameters."""
+    return test.file.text[test.function.span.start : test.function.signature.end]
+
+
 def _helpers(file: Skim, used: frozenset[str], tests: list[Shown]) -> Iterator[str]:
     shown = {t.function.id for t in tests}
     for function in file.functions:
@@ -170,7 +175,7 @@ def _helpers(file: Skim, used: frozenset[str], tests: list[Shown]) -> Iterator[s
             yield dedented(file.text, function)
 
 
-def _fixtures(file: Skim, used: frozenset[str], texts: Mapping[str, str]) -> Iterator[str]:
+def _fixtures(file: Skim, asked: frozenset[str], texts: Mapping[str, str]) -> Iterator[str]:
     """Fixtures the tests name, from their file and the `conftest.py` files above it."""
     files = [file]
     folder = posixpath.dirname(file.path)
@@ -183,7 +188,7 @@ def _fixtures(file: Skim, used: frozenset[str], texts: Mapping[str, str]) -> Ite
         folder = posixpath.dirname(folder)
     for each in files:
         for function in each.functions:
-            if _is_fixture(function) and function.id.name in used:
+            if _is_fixture(function) and function.id.name in asked:
                 yield dedented(each.text, function)
 
 

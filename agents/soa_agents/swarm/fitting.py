@@ -35,7 +35,7 @@ class Section:
 # The sections in the order in which they are lowered; those not named here stay as they are.
 _LOWERED = (
     *("notes", "useful", "siblings", "callers", "callees", "tests_apart", "mother_before", "types"),
-    *("owner", "header", "advice", "mother", "helpers", "report", "feedback", "tests"),
+    *("owner", "header", "advice", "mother", "helpers", "mother_feedback", "report", "feedback", "tests"),
 )
 
 

@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from soa_agents.workspace.outline import class_header
 
 _BINDINGS, _SIBLINGS, _CALLEES, _USEFUL, _TYPES = 60, 40, 12, 6, 6
 _WHOLE = 3  # short siblings that are quoted whole
-_SHORT_FUNCTION = 600  # characters of such a one
+_SHORT_FUNCTION = 900  # characters of such a one
 _LONG_FUNCTION = 2400  # characters of a function that is quoted whole
 _COMMON = frozenset(
     (
@@ -92,14 +93,18 @@ def header(focus: Focus) -> tuple[Piece, ...]:
     return tuple(Piece(b.source, place) for place, b in sorted(bindings, key=rank)[:_BINDINGS])
 
 
-def siblings(focus: Focus) -> tuple[Piece, ...]:
-    """The other functions of the module, in a line or two each: mentioned ones and nearest first."""
+def siblings(focus: Focus, without: str = "") -> tuple[Piece, ...]:
+    """The other functions of the module, in a line or two each: mentioned ones and nearest first.
+
+    `without` names one that is shown elsewhere.
+    """
     here = focus.skim.function(focus.function.qualname)
     origin = here.span.start if here else len(focus.skim.text)
     others = [
         f
         for f in focus.skim.functions
-        if f.id != focus.function and "<locals>" not in f.id.qualname and f.id.name != "__init__"
+        if f.id != focus.function and f.id.qualname != without
+        if "<locals>" not in f.id.qualname and f.id.name != "__init__"
     ]
 
     def beside(function: Function) -> bool:
@@ -109,8 +114,12 @@ def siblings(focus: Focus) -> tuple[Piece, ...]:
         return (function.id.name not in focus.words, not beside(function), abs(function.span.start - origin))
 
     chosen = sorted(others, key=rank)[:_SIBLINGS]
-    nearest = sorted(filter(beside, chosen), key=lambda f: abs(f.span.start - origin))
-    whole = {f.id for f in [f for f in nearest if not f.is_stub and _is_short(f)][:_WHOLE]}
+    own = _parts(focus.function.name)
+    alike = sorted(
+        (f for f in chosen if beside(f) and not f.is_stub and _is_short(f)),
+        key=lambda f: (-len(_parts(f.id.name) & own), abs(f.span.start - origin)),
+    )
+    whole = {f.id for f in alike[:_WHOLE]}
     return tuple(_listed(focus, focus.skim, f, whole=f.id in whole) for f in chosen)
 
 
@@ -185,10 +194,10 @@ def module_name(path: str, texts: Mapping[str, str]) -> str:
 
 
 def callees(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
-    """Functions of other files in brief: those it calls as it stands, then those its module imports by name."""
+    """Functions of other files: those it calls as it stands, then those its module imports by name."""
     called = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
     found = dict.fromkeys([*called, *_imported(focus, texts)])
-    return tuple(_elsewhere(focus, texts, list(found)[:_CALLEES]))
+    return tuple(_elsewhere(focus, texts, list(found)[:_CALLEES], whole=_WHOLE))
 
 
 def _imported(focus: Focus, texts: Mapping[str, str]) -> list[FunctionId]:
@@ -237,11 +246,14 @@ def useful(
     return tuple(_elsewhere(focus, texts, [each for _, each in sorted(scored)[:_USEFUL]]))
 
 
-def _elsewhere(focus: Focus, texts: Mapping[str, str], found: Iterable[FunctionId]) -> Iterator[Piece]:
+def _elsewhere(
+    focus: Focus, texts: Mapping[str, str], found: Iterable[FunctionId], whole: int = 0
+) -> Iterator[Piece]:
+    """Functions of other modules in brief; the first `whole` ones entirely where they are short."""
     for place, function in enumerate(found):
         file = skim(function.path, texts.get(function.path, ""))
         if definition := file.function(function.qualname):
-            listed = _listed(focus, file, definition)
+            listed = _listed(focus, file, definition, whole=place < whole and _is_short(definition))
             under = "\n".join(filter(None, [f"# {module_name(function.path, texts)}", listed.under]))
             yield Piece(listed.text, place, under)
 
@@ -284,6 +296,7 @@ def _above(folder: str) -> list[str]:
     return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
 
 
+@lru_cache(maxsize=1 << 16)
 def _parts(name: str) -> frozenset[str]:
     """The words of an identifier."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -130,6 +130,7 @@ def _top_level(node: Node) -> Iterator[Node]:
 def _binding(syntax: Syntax, node: Node) -> Binding | None:
     value = node.named_children[0] if node.named_children else None
     text = re.sub(r"\r\n?", "\n", syntax.source(node))
+    remark = re.match(r"[ \t]*#[^\r\n]*", syntax.text[syntax.span(node).end :])
     if node.type in _IMPORTS:
         return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text), True)
     if node.type == "type_alias_statement":
@@ -137,7 +138,11 @@ def _binding(syntax: Syntax, node: Node) -> Binding | None:
     if node.type == "expression_statement" and value is not None and value.type == "assignment":
         left = value.child_by_field_name("left")
         names = words(syntax.source(left)) if left is not None else frozenset()
-        short = text if len(text) <= _LONG_VALUE else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
+        short = (
+            text + (remark.group() if remark else "")
+            if len(text) <= _LONG_VALUE
+            else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
+        )
         return Binding(names, short, False)
     return None
 
@@ -146,7 +151,7 @@ def _imported(syntax: Syntax, node: Node) -> Iterator[str]:
     """The names an import binds."""
     module = node.child_by_field_name("module_name")
     for child in node.named_children:
-        if child == module:
+        if child == module or child.type == "comment":
             continue
         alias = child.child_by_field_name("alias")
         yield syntax.source(alias) if alias is not None else syntax.source(child).partition(".")[0]

@@ -41,7 +41,6 @@ class View:
     in_class: bool = False
     helpers_as_stubs: bool = False  # parts may be left to other authors
     has_examples: bool = False
-    from_mother: bool = False  # the observation is by the Mother, not by the agent itself
     notes: str = ""
     header: str = ""
     types: str = ""
@@ -59,11 +58,12 @@ class View:
     helpers: str = ""
     old: str = ""
     report: str = ""
+    mother_feedback: str = ""
     feedback: str = ""
     import_line: str = ""
 
 
-_SECTIONS = tuple(f.name for f in fields(View)[12:])
+_SECTIONS = tuple(f.name for f in fields(View)[11:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,6 @@ class _Subject:
             in_class=self.file.class_named(self.function.qualname) is not None,
             helpers_as_stubs=self.node.depth < self.state.job.limits.depth,
             has_examples=">>>" in self.node.spec,
-            from_mother=self._observer() not in ("", self.node.agent),
         )
 
     def sections(self) -> tuple[Section, ...]:
@@ -169,7 +168,12 @@ class _Subject:
         return (
             of_text("notes", conventions.notes(viewer.documents), 1000),
             of_pieces("header", material.header(focus), 3000, "\n"),
-            of_pieces("siblings", material.siblings(focus), 4000, "\n"),
+            of_pieces(
+                "siblings",
+                material.siblings(focus, without=self.mother.function.qualname if self.mother else ""),
+                4000,
+                "\n",
+            ),
             of_pieces("owner", material.owner(focus, self.function.name), 5000),
             of_pieces("types", material.types(focus, texts, self._annotations()), 3000),
             of_pieces("useful", useful, 1500),
@@ -183,13 +187,14 @@ class _Subject:
         )
 
     def _of_tests(self) -> tuple[Section, ...]:
-        feedback = self.state.finished(self.ask.observation) if self.ask.observation else None
+        own, mothers = self._observations()
         said = [self._said(n) for n in (6000, 3000, 1200)]
         return (
             Section("tests", exhibits.levels(self.tests)),
             of_pieces("tests_apart", exhibits.support(self.tests, self.texts), 4000),
             Section("report", (*dict.fromkeys(said), "")),
-            of_text("feedback", feedback.text if feedback else "", 4000, 1500),
+            of_text("feedback", own, 4000, 1500),
+            of_text("mother_feedback", mothers, 4000, 1500),
             of_text("advice", self._advice(), 4000),
         )
 
@@ -204,7 +209,8 @@ class _Subject:
             mother = _whole(self.mother.written, without=self.function.qualname)
             earlier = self.mother.before
             changed = earlier is not None and earlier.source != self.mother.written.source
-            before = earlier.source if earlier and changed and self.ask.step == "modify" else ""
+            shows = self.ask.step in ("modify", "feedback", "tests")
+            before = earlier.source if earlier and changed and shows else ""
         return (
             of_pieces("helpers", helpers, 12_000),
             of_text("mother", mother, 8000, 4000),
@@ -219,10 +225,11 @@ class _Subject:
         return Focus(self.function, self.file, words("\n".join(sources)), frozenset(unwritten))
 
     def _tests(self) -> tuple[exhibits.Shown, ...]:
-        if self.node.new or self.ask.step == "stubs":
+        if self.ask.step == "stubs":
             return ()
         root = next((t for t in self.state.job.targets if t.function == str(self.function)), None)
         listed = [*(root.tests if root else ()), *self.viewer.tests_for(self.function)]
+        listed = [] if self.node.new else listed  # a name of the workspace is not this helper's
         focus = Focus(self.function, self.file)
         reports = [self.state.baseline, *([self.report] if self.report else [])]
         return exhibits.tests_of(focus, self.texts, listed, reports)
@@ -259,8 +266,9 @@ class _Subject:
 
     def _old(self) -> str:
         """The code as it stands: what the agent wrote, or the workspace has if that is more than a stub."""
-        if self.node.written is not None:
-            return _whole(self.node.written, stubs=False)
+        latest = self.node.written or self.node.before
+        if latest is not None:
+            return _whole(latest, stubs=False)
         spec = self.node.spec.strip("\n")
         return spec if spec != head(spec) else ""
 
@@ -276,9 +284,15 @@ class _Subject:
         ]
         return asked[-1] if asked and self.ask.step == "modify" else ""
 
-    def _observer(self) -> str:
-        observed = self.state.keys.get(self.ask.observation)
-        return observed.action.agent if observed is not None else ""
+    def _observations(self) -> tuple[str, str]:
+        """What the agent said of its own code, and what its Mother said before that."""
+        said = {"own": "", "mother": ""}
+        key = self.ask.observation
+        while (progress := self.state.finished(key)) is not None and isinstance(progress.action, Ask):
+            by = "own" if progress.action.agent == self.node.agent else "mother"
+            said[by] = said[by] or progress.text
+            key = progress.action.observation
+        return said["own"], said["mother"]
 
     def _import_line(self) -> str:
         first = self.function.qualname.partition(".")[0]
