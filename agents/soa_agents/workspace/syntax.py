@@ -48,7 +48,7 @@ class Syntax:
         return self.text[start:end]
 
     def end(self, node: Node) -> int:
-        """Where a node's last statement ends: comments and `;` behind it are not part of it, as in `ast`."""
+        """Where a node's last statement ends: comments behind it are not part of it, as in `ast`."""
         return self.offset(_last_token(node).end_byte)
 
     def line(self, offset: int) -> int:
@@ -117,7 +117,7 @@ def _is_plain_string(node: Node) -> bool:
 def _last_token(node: Node) -> Node:
     while True:
         for child in reversed(node.children):
-            if child.type not in _SKIPPED and child.type != ";" and child.end_byte > child.start_byte:
+            if child.type not in _SKIPPED and child.end_byte > child.start_byte:
                 node = child
                 break
         else:
