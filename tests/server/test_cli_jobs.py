@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def good() -> OpenAIServer:
-    return OpenAIServer(scripted(replay.bundled().replies))
+    return OpenAIServer(scripted(replay.bundled().replies), models=("m",))
 
 
 def texts(folder: Path) -> dict[str, str]:

@@ -74,19 +74,35 @@ async def _interpreter(here: Workspace) -> tuple[Finding, ...]:
 
 
 async def _model(here: Workspace) -> tuple[Finding, ...]:
-    from soa_agents.models.openai_chat import resolve_model
-
-    settings = here.settings.model
-    if not here.key and not settings.base_url:
+    if not here.key and not here.settings.model.base_url:
         sentence = "No model is configured, so nothing can be written yet."
         return (Finding("model", sentence, False, await _suggestion()),)
-    place = settings.base_url or "api.openai.com"
+    from soa_agents.models.openai_chat import OpenAIChat
+
     try:
-        name = await resolve_model(settings, here.key)
-    except (SoaError, CallFailed) as error:
+        model = OpenAIChat(here.settings.model, here.key, retries=0)
+        try:
+            names = await model.models()
+            return (_named_model(here, await model.only_model(), names),)
+        finally:
+            await model.aclose()
+    except CallFailed as error:  # some servers list nothing and answer all the same
+        name = here.settings.model.name or "The only model of the server"
+        return (Finding("model", f"{name} would be asked, but its server gives no list: {error}", None),)
+    except SoaError as error:
         return (Finding("model", str(error), False, str(error)),)
-    key = f"with the key in {settings.api_key_env}" if here.key else "without a key"
-    return (Finding("model", f"{name} at {place}, {key}."),)
+
+
+def _named_model(here: Workspace, name: str, names: tuple[str, ...]) -> Finding:
+    place = here.settings.model.base_url or "api.openai.com"
+    if name not in names:
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        todo = f"set SOA_MODEL (or soa.model.name) to a model that {place} offers."
+        return Finding(
+            "model", f"The server at {place} does not list {name}; it offers {shown}.", False, todo
+        )
+    key = f"with the key in {here.settings.model.api_key_env}" if here.key else "without a key"
+    return Finding("model", f"{name} at {place}, {key}.")
 
 
 async def _suggestion() -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
+
+from soa_server.lsp.serve import serve_stdio, serve_tcp
 
 EXAMPLES = """\b
 Editors start it over stdio and need no option:
@@ -18,15 +22,10 @@ For an editor on the other end of a socket:
 def command(stdio: bool, tcp: str | None) -> None:
     """Run the language server for an editor."""
     if tcp is None:
-        from soa_server.lsp.app import serve_stdio  # inside, so that `--help` does not load the server
-
-        serve_stdio()
-        return
+        sys.exit(serve_stdio())
     if stdio:
         raise click.UsageError("--stdio and --tcp exclude each other.")
     host, _, port = tcp.rpartition(":")
     if not port.isdigit() or not 0 <= int(port) < 65536:
         raise click.BadParameter("write it as HOST:PORT, like 127.0.0.1:2087.", param_hint="--tcp")
-    from soa_server.lsp.app import serve_tcp
-
-    serve_tcp(host.strip("[]") or "127.0.0.1", int(port))
+    sys.exit(serve_tcp(host.strip("[]") or "127.0.0.1", int(port)))
