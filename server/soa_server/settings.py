@@ -43,10 +43,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Where settings come from. `folder` is the workspace folder, None when there is none."""
+    """Where settings come from. `folder` is the workspace folder, None when there is none.
+
+    `options` are an editor's initializationOptions, right below its settings in `client`.
+    """
 
     flags: Mapping[str, Any] = field(default_factory=dict)
     client: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     user_file: Path | None = None
     folder: Path | None = None
@@ -83,11 +87,12 @@ def resolve(layers: Layers) -> Resolved:
     read = {
         "flags": _values(_nested(layers.flags), problems, "the command line"),
         "client": _values(_nested(layers.client), problems, "the editor's settings"),
+        "options": _values(_nested(layers.options), problems, "the editor's settings"),
         "environ": _values(_environment(layers.environ), problems, "the environment"),
         "user": _values(_nested(user), problems, str(layers.user_file), strict=True),
     }
     values: dict[str, object] = {}
-    for name in ("user", "environ", "client", "flags"):
+    for name in ("user", "environ", "options", "client", "flags"):
         values.update(read[name])
     values = {**_project(layers.folder, problems), **values}
     consent = "scrubbed" in (read["flags"].get("tests.sandbox"), read["user"].get("tests.sandbox"))

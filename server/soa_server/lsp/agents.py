@@ -1,0 +1,98 @@
+"""`soa/agents`: the workspace's functions as agents, from the index's cache and the open documents.
+
+The server itself never walks the disk: an indexer process fills the cache, and until it has ended the answer
+says that it is not complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from soa_agents.workspace.callgraph import CallGraph
+from soa_agents.workspace.facts import file_facts
+from soa_agents.workspace.index import agents_map, stored
+from soa_agents.workspace.snapshot import Folder, Snapshot
+
+from soa_server.lsp.diagnostics import Diagnostics
+from soa_server.lsp.documents import Documents, path_of
+from soa_server.lsp.supervisor import INDEXER, run_indexer
+from soa_server.settings import state_folder
+
+logger = logging.getLogger(__name__)
+
+
+class Agents:
+    """Answers from what is known now, and has the rest indexed."""
+
+    def __init__(self, documents: Documents, diagnostics: Diagnostics) -> None:
+        self._documents = documents
+        self._diagnostics = diagnostics
+        self._indexing: dict[tuple[Folder, ...], asyncio.Task[None]] = {}
+        self._indexed: set[tuple[Folder, ...]] = set()
+        self._passing: set[str] = set()
+
+    async def answer(self, uri: str) -> dict[str, Any]:
+        """The agents of one file, or of the whole workspace for an empty URI."""
+        disk = path_of(uri) if uri else None
+        folders = self._documents.folders_for(disk) if disk else self._documents.folders
+        snapshot = self._documents.snapshot(folders)
+        self._index(folders)
+        under = snapshot.path(disk) if disk else None
+        complete = folders in self._indexed or not folders
+        agents = await asyncio.to_thread(_agents, snapshot, _cache(folders), under)
+        return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
+
+    def passed(self, function: str) -> None:
+        """A function's tests passed in the last run of them."""
+        self._passing.add(function)
+
+    def stale(self) -> None:
+        """Files changed on the disk: the next question has them indexed again."""
+        self._indexed.clear()
+        self._passing.clear()
+
+    async def close(self) -> None:
+        """End the indexer."""
+        for task in self._indexing.values():
+            task.cancel()
+        await asyncio.gather(*self._indexing.values(), return_exceptions=True)
+
+    def _with_status(self, agent: dict[str, Any]) -> dict[str, Any]:
+        function = agent["function"]
+        if function in self._diagnostics.suspects():
+            return {**agent, "status": "failing"}
+        if function in self._passing and agent["status"] == "unknown":
+            return {**agent, "status": "passing"}
+        return agent
+
+    def _index(self, folders: tuple[Folder, ...]) -> None:
+        if folders and folders not in self._indexed and folders not in self._indexing:
+            self._indexing[folders] = asyncio.create_task(self._run(folders))
+
+    async def _run(self, folders: tuple[Folder, ...]) -> None:
+        try:
+            await run_indexer(INDEXER, _cache(folders), [folder.root for folder in folders])
+        except OSError as error:
+            logger.warning("the indexer could not be started: %s", error)
+        else:
+            self._indexed.add(folders)
+        finally:
+            del self._indexing[folders]
+
+
+def _agents(snapshot: Snapshot, cache: Path, under: str | None) -> list[dict[str, Any]]:
+    facts = stored(snapshot, cache)
+    for path, text in snapshot.buffers.items():
+        if path.endswith(".py"):
+            facts[path] = file_facts(path, text)
+    return agents_map(CallGraph(facts), under)
+
+
+def _cache(folders: Sequence[Folder]) -> Path:
+    named = "\0".join(str(folder.root) for folder in folders)
+    return state_folder() / "index" / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}.sqlite"

@@ -1,0 +1,220 @@
+"""The language server: thin handlers around the documents, the controller and the translators.
+
+Handlers answer from memory. What takes longer runs in a job's task; nothing here waits for the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+from pygls.lsp.server import LanguageServer
+from soa_agents.errors import UsageError
+
+from soa_server.lsp import actions, from_lsp, to_lsp
+from soa_server.lsp.agents import Agents
+from soa_server.lsp.controller import Controller
+from soa_server.lsp.documents import Documents, path_of
+from soa_server.lsp.jobs import Request
+from soa_server.lsp.person import Person
+from soa_server.lsp.supervisor import ENGINE
+from soa_server.settings import PROTOCOLS
+
+SHUTDOWN_SECONDS = 5.0  # that a shutdown waits for jobs to end
+
+logger = logging.getLogger("soa")
+
+
+class Server(LanguageServer):
+    """pygls' server with our state beside it."""
+
+    def __init__(self, engine: Sequence[str] | None) -> None:
+        super().__init__(
+            "soa-language-server",
+            _version(),
+            text_document_sync_kind=types.TextDocumentSyncKind.Full,
+            converter_factory=from_lsp.converter,
+        )
+        self.documents = Documents()
+        self.person = Person(self)
+        self.controller = Controller(self.person, self.documents, engine or ENGINE)
+        self.agents = Agents(self.documents, self.controller.diagnostics)
+        self.ending: asyncio.Future[int] | None = None
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Into the log; requests answer with their error, and nothing else concerns the person."""
+        logger.error("%s: %s", type(error).__name__, error)
+
+    def finish(self, code: int) -> None:
+        """End the process with this exit code."""
+        if self.ending is not None and not self.ending.done():
+            self.ending.set_result(code)
+
+
+def create_server(engine: Sequence[str] | None = None) -> Server:
+    """A server with every handler in place. `engine` is the command of the engine's process."""
+    server = Server(engine)
+    _lifecycle(server)
+    _documents(server)
+    _workspace(server)
+    _actions(server)
+    _commands(server)
+    return server
+
+
+# -- handlers
+
+
+def _lifecycle(server: Server) -> None:
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        server.person.client = from_lsp.client_of(params)
+        server.documents.encoding = from_lsp.encoding_of(server.workspace.position_encoding)
+        server.documents.set_folders(_roots(from_lsp.folder_uris(params)))
+
+    @server.feature(types.INITIALIZED)
+    def initialized(params: types.InitializedParams) -> None:
+        server.controller.configuration.refresh()
+        if not server.person.client.configuration:
+            server.controller.configuration.now(None)
+
+    @server.feature(types.SHUTDOWN)
+    async def shutdown(params: None) -> None:
+        await server.controller.cancel_all(SHUTDOWN_SECONDS)
+
+    def leave(*_: Any) -> None:
+        server.finish(0 if server.protocol._shutdown else 1)
+
+    # pygls' own handler calls sys.exit inside the loop, which leaves children behind
+    server.protocol.fm.add_builtin_feature(types.EXIT, leave)
+
+
+def _documents(server: Server) -> None:
+    documents = server.documents
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def opened(params: types.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        documents.open(item.uri, item.text, item.version, str(item.language_id))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def changed(params: types.DidChangeTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        document = documents.get(uri)
+        text = document.text if document else ""
+        for change in params.content_changes:
+            text = from_lsp.changed_text(text, change, documents.encoding)
+        documents.change(uri, text, params.text_document.version)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(params: types.DidCloseTextDocumentParams) -> None:
+        documents.close(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        server.agents.stale()
+
+
+def _workspace(server: Server) -> None:
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    def configured(params: types.DidChangeConfigurationParams) -> None:
+        server.controller.configuration.push(params.settings)
+        server.controller.configuration.refresh()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        gone = {path_of(folder.uri) for folder in params.event.removed}
+        kept = [folder.root for folder in server.documents.folders if folder.root not in gone]
+        server.documents.set_folders([*kept, *_roots(folder.uri for folder in params.event.added)])
+        server.agents.stale()
+        server.controller.configuration.refresh()
+
+    @server.feature("soa/agents")
+    async def agents(params: Any) -> dict[str, Any]:
+        uri = params.get("uri") if isinstance(params, dict) else None
+        return await server.agents.answer(uri if isinstance(uri, str) else "")
+
+
+def _actions(server: Server) -> None:
+    kinds: list[types.CodeActionKind | str] = list(actions.KINDS)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=kinds))
+    def code_actions(params: types.CodeActionParams) -> list[types.CodeAction | types.Command] | None:
+        document = server.documents.get(params.text_document.uri)
+        if document is None or not document.is_python:
+            return None
+        root = next(iter(server.documents.folders_for(document.path)), None) if document.path else None
+        if not server.controller.configuration.now(root.root if root else None).editor.code_actions_enabled:
+            return None
+        jobs = server.controller.jobs.in_document(document.uri)
+        cursor = from_lsp.cursor_of(params, server.documents.outline(document), jobs)
+        ours = from_lsp.own_diagnostics(params)
+        found = actions.available(cursor, from_lsp.kinds_of(params))
+        return [to_lsp.code_action(action, server.person.client, ours) for action in found]
+
+
+COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {  # -> job kind, required, optional keys
+    "soa.generate": ("generate", ("uri", "qualname", "version"), ("protocol",)),
+    "soa.regenerate": ("regenerate", ("uri", "qualname", "version"), ("protocol",)),
+    "soa.stubs": ("stubs", ("uri", "qualname", "version"), ("protocol",)),
+    "soa.implementFile": ("implementFile", ("uri", "version"), ("protocol",)),
+    "soa.runTests": ("runTests", ("uri",), ("qualname",)),
+}
+
+
+def _commands(server: Server) -> None:
+    def add(command: str) -> None:
+        kind, required, optional = COMMANDS[command]
+
+        @server.command(command)
+        def start(*arguments: Any) -> dict[str, str]:
+            argument = _checked(lambda: from_lsp.argument_of(command, arguments, required, optional))
+            if argument.protocol and argument.protocol not in PROTOCOLS:
+                raise JsonRpcInvalidParams(f"{command}: protocol must be one of {', '.join(PROTOCOLS)}.")
+            request = Request(
+                kind=kind,  # type: ignore[arg-type]  # the table holds job kinds
+                uri=argument.uri,
+                qualname=argument.qualname,
+                version=argument.version,
+                protocol=argument.protocol,
+            )
+            return {"jobId": server.controller.begin(request)}
+
+    for command in COMMANDS:
+        add(command)
+
+    @server.command("soa.cancel")
+    def cancel(*arguments: Any) -> dict[str, str]:
+        argument = _checked(lambda: from_lsp.argument_of("soa.cancel", arguments, ("jobId",)))
+        server.controller.cancel(argument.job_id)
+        return {"jobId": argument.job_id}
+
+    @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    def cancel_progress(params: types.WorkDoneProgressCancelParams) -> None:
+        job = server.controller.jobs.by_token(params.token)
+        if job is not None:
+            server.controller.cancel(job.id)
+
+
+def _checked(read: Callable[[], from_lsp.Argument]) -> from_lsp.Argument:
+    try:
+        return read()
+    except UsageError as error:
+        raise JsonRpcInvalidParams(str(error)) from error
+
+
+def _roots(uris: Any) -> list[Path]:
+    return [path for path in map(path_of, uris) if path is not None]
+
+
+def _version() -> str:
+    try:
+        return version("soa-language-server")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,80 @@
+"""The settings of each workspace folder, as the client gives them now."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+
+from soa_server.lsp.documents import Documents, canonical
+from soa_server.lsp.from_lsp import plain
+from soa_server.lsp.person import Person
+from soa_server.settings import Layers, Resolved, resolve, user_file
+
+
+class Configuration:
+    """Asks the client when it may be asked, else takes what it pushes; a problem is told once."""
+
+    def __init__(self, person: Person, documents: Documents) -> None:
+        self._person = person
+        self._documents = documents
+        self._given: dict[str, Mapping[str, Any]] = {}  # by folder URI, "" for all
+        self._told: set[str] = set()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    def refresh(self) -> None:
+        """Ask the client anew; `folder` waits for the answer."""
+        if self._person.client.configuration:
+            before = self._refreshing
+            self._refreshing = asyncio.create_task(self._ask(before))
+
+    def push(self, settings: Any) -> None:
+        """Settings that came with a notification, from a client that cannot be asked."""
+        given = plain(settings)
+        if isinstance(given, dict) and given and not self._person.client.configuration:
+            self._given = {"": given}
+            self.now(None)
+
+    async def folder(self, root: Path | None) -> Resolved:
+        """The settings of a folder, once the client has answered."""
+        if self._refreshing is not None:
+            await asyncio.shield(self._refreshing)
+        return self.now(root)
+
+    def now(self, root: Path | None) -> Resolved:
+        """The settings of a folder as far as they are known; new problems are told to the person."""
+        uri = canonical(root.as_uri()) if root is not None else ""
+        resolved = resolve(
+            Layers(
+                client=self._given.get(uri) or self._given.get("", {}),
+                options=self._person.client.options,
+                environ=os.environ,
+                user_file=user_file(),
+                folder=root,
+            )
+        )
+        for problem in resolved.problems:
+            if problem.sentence not in self._told:
+                self._told.add(problem.sentence)
+                self._person.tell(problem.sentence, warning=True)
+        return resolved
+
+    async def _ask(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        scopes = ["", *(canonical(folder.root.as_uri()) for folder in self._documents.folders)]
+        items = [types.ConfigurationItem(scope_uri=scope or None, section="soa") for scope in scopes]
+        params = types.ConfigurationParams(items=items)
+        answers = await self._person.ask(types.WORKSPACE_CONFIGURATION, params)
+        given = [plain(answer) for answer in answers] if isinstance(answers, list | tuple) else []
+        if len(given) == len(scopes):
+            self._given = {
+                scope: answer for scope, answer in zip(scopes, given, strict=True) if isinstance(answer, dict)
+            }
+        self.now(None)
+        for folder in self._documents.folders:
+            self.now(folder.root)

@@ -1,0 +1,123 @@
+"""Failing tests as diagnostics: which stand where, and which documents must hear of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from soa_agents.errors import UsageError
+from soa_agents.swarm.job import TestDiagnostic
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.snapshot import Snapshot
+
+from soa_server.lsp.documents import Documents, canonical
+from soa_server.lsp.lines import LineIndex
+
+Place = tuple[int, int, int, int]  # line, character, end line, end character, in the agreed encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Where an assertion failed."""
+
+    uri: str
+    range: Place
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """One diagnostic: the tests that fail because of one function, or one test without a suspect."""
+
+    range: Place
+    message: str
+    nodeids: tuple[str, ...]
+    related: tuple[Related, ...] = ()
+
+
+@dataclass(slots=True)
+class Diagnostics:
+    """The failing tests known now, by node id."""
+
+    documents: Documents
+    _failures: dict[str, tuple[TestDiagnostic, Snapshot]] = field(default_factory=dict)
+    _shown: frozenset[str] = frozenset()
+
+    def update(
+        self, failures: Iterable[TestDiagnostic], passing: Iterable[str], snapshot: Snapshot
+    ) -> dict[str, tuple[Failing, ...]]:
+        """Take the outcome of a run; what each changed document must show now, by URI (empty: nothing)."""
+        for nodeid in passing:
+            self._failures.pop(nodeid, None)
+        for failure in failures:
+            self._failures[failure.nodeid] = (failure, Snapshot(snapshot.folders))
+        shown = self._by_uri()
+        cleared = dict.fromkeys(self._shown - shown.keys(), ())
+        self._shown = frozenset(shown)
+        return {**cleared, **shown}
+
+    def suspects(self) -> frozenset[str]:
+        """The functions that stand behind failing tests, as text."""
+        return frozenset(failure.suspect for failure, _ in self._failures.values() if failure.suspect)
+
+    def _by_uri(self) -> dict[str, tuple[Failing, ...]]:
+        groups: dict[str, list[tuple[TestDiagnostic, Snapshot]]] = {}
+        for failure, snapshot in self._failures.values():
+            groups.setdefault(failure.suspect or failure.test or failure.nodeid, []).append(
+                (failure, snapshot)
+            )
+        found: dict[str, list[Failing]] = {}
+        for name, members in groups.items():
+            placed = self._failing(name, members)
+            if placed is not None:
+                found.setdefault(placed[0], []).append(placed[1])
+        return {uri: tuple(failing) for uri, failing in found.items()}
+
+    def _failing(
+        self, name: str, members: list[tuple[TestDiagnostic, Snapshot]]
+    ) -> tuple[str, Failing] | None:
+        path, _, qualname = name.partition("::")
+        target = self._locate(FunctionId(path, qualname or FunctionId.MODULE), members[0][1])
+        if target is None:
+            return None
+        related = [self._related(failure, snapshot) for failure, snapshot in members]
+        more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
+        message = f"{_test(members[0][0].nodeid)} fails: {members[0][0].message}{more}"
+        nodeids = tuple(failure.nodeid for failure, _ in members)
+        return target[0], Failing(target[1], message, nodeids, tuple(r for r in related if r is not None))
+
+    def _locate(self, function: FunctionId, snapshot: Snapshot) -> tuple[str, Place] | None:
+        """The URI and the range of a function's name; the file's first line when it is not found there."""
+        found = self._text(function.path, snapshot)
+        if found is None:
+            return None
+        uri, text = found
+        lines = LineIndex.of(text, self.documents.encoding)
+        named = next((f.name for f in functions(function.path, text) if f.id == function), None)
+        start, end = named if named is not None else lines.line_span(0)
+        return uri, (*lines.position(start), *lines.position(end))
+
+    def _related(self, failure: TestDiagnostic, snapshot: Snapshot) -> Related | None:
+        found = self._text(failure.path, snapshot) if failure.path and failure.line else None
+        if found is None:
+            return None
+        lines = LineIndex.of(found[1], self.documents.encoding)
+        start, end = lines.line_span(failure.line - 1)
+        place = (*lines.position(start), *lines.position(end))
+        return Related(found[0], place, f"{_test(failure.nodeid)}: {failure.message}")
+
+    def _text(self, path: str, snapshot: Snapshot) -> tuple[str, str] | None:
+        try:
+            disk = snapshot.disk(path)
+        except UsageError:  # outside the folders, say in an installed package
+            return None
+        document = self.documents.at(disk)
+        if document is not None:
+            return document.uri, document.text
+        text = snapshot.text(path)
+        return None if text is None else (canonical(disk.as_uri()), text)
+
+
+def _test(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2]

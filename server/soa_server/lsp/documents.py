@@ -1,0 +1,172 @@
+"""Open documents and their outlines, in memory; where each lies in the workspace.
+
+Nothing here waits for the disk. A request takes the `Document` it needs at its start: it is frozen, later
+typing makes another one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from soa_agents.errors import Refused
+from soa_agents.workspace.functions import Function, functions
+from soa_agents.workspace.outline import DocstringPlace, docstrings
+from soa_agents.workspace.snapshot import Folder, Snapshot, open_folders
+
+from soa_server.lsp.lines import Encoding, LineIndex
+
+_DRIVE = re.compile(r"^/[A-Za-z]:")
+
+
+def canonical(uri: str) -> str:
+    """One spelling for every URI of a file: drive letters small, the same characters escaped."""
+    parts = urlsplit(uri)
+    if parts.scheme.lower() != "file":
+        return uri
+    path = unquote(parts.path)
+    if _DRIVE.match(path):
+        path = path[0] + path[1].lower() + path[2:]
+    host = "" if parts.netloc.lower() == "localhost" else parts.netloc
+    return f"file://{host}{quote(path, safe='/')}"
+
+
+def path_of(uri: str) -> Path | None:
+    """The file of a URI, None when it names none (untitled documents, notebook cells, other schemes)."""
+    parts = urlsplit(uri)
+    if parts.scheme.lower() != "file" or parts.fragment:
+        return None
+    path = unquote(parts.path)
+    return Path(path[1:] if os.name == "nt" and _DRIVE.match(path) else path)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An open document. `uri` is the client's own spelling, `path` None where no file stands behind it."""
+
+    uri: str
+    path: Path | None
+    text: str
+    version: int
+    language: str
+
+    @property
+    def is_python(self) -> bool:
+        """Written in Python, by its language or its name."""
+        return self.language == "python" or (self.path is not None and self.path.suffix == ".py")
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What stands in a document: its lines, functions and docstrings. Ids carry the name `path`."""
+
+    document: Document
+    path: str
+    lines: LineIndex
+    functions: tuple[Function, ...]
+    docstrings: tuple[DocstringPlace, ...]
+
+
+@dataclass(slots=True)
+class Documents:
+    """The open documents and the workspace's folders. The only mutable store of texts."""
+
+    encoding: Encoding = "utf-16"
+    folders: tuple[Folder, ...] = ()
+    _open: dict[str, Document] = field(default_factory=dict)
+    _outlines: dict[str, Outline] = field(default_factory=dict)
+
+    def set_folders(self, roots: Iterable[Path]) -> None:
+        """The workspace's folders, in the client's order; they get unique names."""
+        self.folders = open_folders(roots)
+        self._outlines.clear()
+
+    def open(self, uri: str, text: str, version: int, language: str) -> None:
+        """A document was opened."""
+        self._keep(Document(uri, path_of(uri), text.removeprefix("\ufeff"), version, language))
+
+    def change(self, uri: str, text: str, version: int) -> None:
+        """A document has another text now."""
+        before = self.get(uri)
+        language = before.language if before else "python"
+        self._keep(Document(before.uri if before else uri, path_of(uri), text, version, language))
+
+    def close(self, uri: str) -> None:
+        """A document was closed; the disk's text counts again."""
+        self._open.pop(canonical(uri), None)
+        self._outlines.pop(canonical(uri), None)
+
+    def get(self, uri: str) -> Document | None:
+        """The open document of a URI, however it is spelled."""
+        return self._open.get(canonical(uri))
+
+    def at(self, disk: Path) -> Document | None:
+        """The open document of a file."""
+        return next((d for d in self._open.values() if d.path == disk), None)
+
+    def outline(self, document: Document) -> Outline:
+        """The document's outline, parsed once for each version."""
+        key = canonical(document.uri)
+        known = self._outlines.get(key)
+        if known is not None and known.document is document:
+            return known
+        path = self._name(document)
+        outline = Outline(
+            document,
+            path,
+            LineIndex.of(document.text, self.encoding),
+            functions(path, document.text),
+            docstrings(path, document.text),
+        )
+        if self._open.get(key) is document:
+            self._outlines[key] = outline
+        return outline
+
+    def folders_for(self, disk: Path) -> tuple[Folder, ...]:
+        """The workspace that a file belongs to.
+
+        A file outside every folder is a workspace of its own: its directory serves as the folder, so that a
+        single file opened in an editor can be worked on together with the tests beside it.
+        """
+        if any(disk.is_relative_to(folder.root) for folder in self.folders):
+            return self.folders
+        return open_folders([disk.parent])
+
+    def snapshot(self, folders: Sequence[Folder]) -> Snapshot:
+        """The folders' texts with every open Python document of theirs laid over the disk."""
+        bare = Snapshot(tuple(folders))
+        buffers = {
+            path: document.text
+            for document in self._open.values()
+            if document.path is not None and (path := bare.path(document.path)) is not None
+        }
+        return Snapshot(tuple(folders), buffers)
+
+    def _keep(self, document: Document) -> None:
+        self._open[canonical(document.uri)] = document
+
+    def _name(self, document: Document) -> str:
+        if document.path is None:
+            return document.uri
+        return Snapshot(self.folders_for(document.path)).path(document.path) or document.path.name
+
+
+def file_of(uri: str) -> Path:
+    """The file of a URI; raises `Refused` with what to do where none stands behind it."""
+    path = path_of(uri)
+    if path is not None:
+        return path
+    scheme = urlsplit(uri).scheme.lower()
+    if scheme == "untitled":
+        raise Refused(
+            "This document is not saved yet, so no test can import it. Save it as a .py file first."
+        )
+    if "notebook" in scheme or urlsplit(uri).fragment:
+        raise Refused("SoA does not write notebook cells. Move the function to a .py file and import it.")
+    raise Refused(
+        f"SoA works on files of this machine, not on {scheme or 'unnamed'} documents. Open it as a file."
+    )

@@ -1,0 +1,158 @@
+"""The running jobs: what each writes, who asked, how it stands. The one registry of the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from soa_agents.errors import TargetBusy, TargetChanged, TargetMissing, UsageError
+from soa_agents.swarm.events import JobKind
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.outline import docstring_place
+from soa_agents.workspace.snapshot import Snapshot
+
+from soa_server.lsp.documents import Document, canonical
+from soa_server.lsp.progress import Progress
+from soa_server.settings import Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for. `qualname` is empty for a whole file."""
+
+    kind: JobKind
+    uri: str
+    qualname: str = ""
+    version: int | None = None
+    protocol: str = ""
+    sandbox_consent: bool = False
+    accept_unproven: bool = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the function, or the file."""
+        if self.qualname and self.qualname != FunctionId.MODULE:
+            return self.qualname.rpartition(".")[2].partition("#")[0]
+        return self.uri.rpartition("/")[2]
+
+
+@dataclass(slots=True)
+class Job:
+    """One job from the command to its end.
+
+    `document` and `snapshot` are what stood there when the command came; `claims` name what it may write.
+    """
+
+    request: Request
+    document: Document | None
+    snapshot: Snapshot
+    progress: Progress
+    target: str
+    id: str = field(default_factory=lambda: uuid4().hex)
+    claims: set[str] = field(default_factory=set)
+    agents: set[str] = field(default_factory=set)
+    resolved: Resolved = field(default_factory=Resolved)
+    handed_over: bool = False  # to the engine
+    settling: bool = False  # its result has come and is being applied
+    cancelled: bool = False  # asked to be
+    work: asyncio.Task[None] | None = None  # that hands it over
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Every job that has not ended."""
+
+    _running: dict[str, Job] = field(default_factory=dict)
+
+    def add(self, job: Job) -> None:
+        """Keep a job until `remove`."""
+        self._running[job.id] = job
+
+    def remove(self, job: Job) -> None:
+        """Forget an ended job and what it claimed."""
+        self._running.pop(job.id, None)
+        job.claims.clear()
+        job.ended.set()
+
+    def get(self, job_id: str) -> Job | None:
+        """The running job of that id."""
+        return self._running.get(job_id)
+
+    def all(self) -> tuple[Job, ...]:
+        """The running jobs, oldest first."""
+        return tuple(self._running.values())
+
+    def by_token(self, token: object) -> Job | None:
+        """The running job that shows its progress under a token."""
+        return next((job for job in self._running.values() if job.progress.token == token), None)
+
+    def in_document(self, uri: str) -> tuple[str, ...]:
+        """Ids of the jobs that were started in a document."""
+        return tuple(job.id for job in self.all() if canonical(job.request.uri) == canonical(uri))
+
+    def claim(self, job: Job, names: Iterable[str]) -> None:
+        """Claim functions for a job; raises `TargetBusy` when another job has one of them."""
+        wanted = {claim_name(job.snapshot, name) for name in names}
+        for other in self.all():
+            taken = wanted & other.claims if other is not job else set()
+            if taken:
+                name = FunctionId.parse(min(taken)).name
+                raise TargetBusy(f"{name} is being written by another job; wait until it ends or cancel it.")
+        job.claims |= wanted
+
+    def join(self, job: Job, name: str) -> None:
+        """Note that a job came to write one more function, so that later jobs keep off it."""
+        job.claims.add(claim_name(job.snapshot, name))
+
+
+def claim_name(snapshot: Snapshot, name: str) -> str:
+    """A function's name that holds across jobs whose folders differ."""
+    function = FunctionId.parse(name)
+    try:
+        return f"{snapshot.disk(function.path).as_posix()}::{function.qualname}"
+    except UsageError:
+        return name
+
+
+def targets(job: Job, path: str, text: str) -> tuple[str, ...]:
+    """What the engine is asked for, and what of the file the job claims comes from it.
+
+    Raises `TargetMissing` when the file has no such function, docstring or stub.
+    """
+    request = job.request
+    if request.kind == "implementFile":
+        if not any(function.is_stub for function in functions(path, text)):
+            raise TargetMissing(f"{path} has no stubs to implement; open a file that has some.")
+        return (path,)
+    if not request.qualname:
+        return (path,)
+    function = FunctionId(path, request.qualname)
+    known = any(found.id == function for found in functions(path, text))
+    if request.kind == "stubs" and docstring_place(path, text, request.qualname) is None:
+        raise TargetMissing(f"{request.name} in {path} has no docstring to make stubs from; write one first.")
+    if request.kind != "stubs" and not known:
+        raise TargetMissing(
+            f"There is no function {request.qualname} in {path}; check its name and try again."
+        )
+    return (str(function),)
+
+
+def claimed(request: Request, path: str, text: str) -> tuple[str, ...]:
+    """The functions that a job may write from the start."""
+    if request.kind == "runTests":
+        return ()
+    if request.kind == "implementFile":
+        return tuple(str(function.id) for function in functions(path, text) if function.is_stub)
+    return (str(FunctionId(path, request.qualname)),)
+
+
+def check_version(request: Request, document: Document | None) -> None:
+    """Raise `TargetChanged` when the command was made for another version than the open document's."""
+    if document is not None and request.version is not None and request.version != document.version:
+        raise TargetChanged(
+            f"{request.name} changed after this was offered, so nothing was started; pick the action again."
+        )

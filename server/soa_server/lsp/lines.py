@@ -1,0 +1,75 @@
+"""Offsets and positions of a text, as the protocol counts them.
+
+Lines end at `\\n`, `\\r\\n` and `\\r` and nowhere else (`str.splitlines` also cuts at form feeds and others).
+A position is a line and a number of code units in it: bytes of UTF-8, units of UTF-16, or code points.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Literal
+
+Encoding = Literal["utf-8", "utf-16", "utf-32"]
+
+_ENDS = re.compile(r"\r\n|\n|\r")
+_CODECS: dict[Encoding, tuple[str, int]] = {
+    "utf-8": ("utf-8", 1),
+    "utf-16": ("utf-16-le", 2),
+    "utf-32": ("utf-32-le", 4),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LineIndex:
+    """The lines of one text. `encoding` is what the client and the server agreed on."""
+
+    text: str
+    starts: tuple[int, ...]
+    encoding: Encoding
+
+    @classmethod
+    def of(cls, text: str, encoding: Encoding) -> LineIndex:
+        """The index of a text."""
+        return cls(text, (0, *(end.end() for end in _ENDS.finditer(text))), encoding)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and code units before `offset`, both from 0; an offset outside the text is moved into it."""
+        offset = min(max(offset, 0), len(self.text))
+        line = bisect_right(self.starts, offset) - 1
+        return line, self._units(self.text[self.starts[line] : offset])
+
+    def offset(self, line: int, units: int) -> int:
+        """The character offset of a position.
+
+        Behind a line's end it is the line's end (before its newline), behind the last line the text's end;
+        inside a character it is the character's start.
+        """
+        if line < 0:
+            return 0
+        if line >= len(self.starts):
+            return len(self.text)
+        start, content = self.starts[line], self._content(line)
+        if content.isascii() or self.encoding == "utf-32":
+            return start + min(max(units, 0), len(content))
+        codec, size = _CODECS[self.encoding]
+        cut = content.encode(codec, "surrogatepass")[: max(units, 0) * size]
+        return start + len(cut.decode(codec, "ignore"))
+
+    def line_span(self, line: int) -> tuple[int, int]:
+        """The offsets of a line's content, without white space around it and without its newline."""
+        line = min(max(line, 0), len(self.starts) - 1)
+        content = self._content(line)
+        start = self.starts[line] + len(content) - len(content.lstrip())
+        return start, max(start, self.starts[line] + len(content.rstrip()))
+
+    def _content(self, line: int) -> str:
+        end = self.starts[line + 1] if line + 1 < len(self.starts) else len(self.text)
+        return self.text[self.starts[line] : end].rstrip("\r\n")
+
+    def _units(self, text: str) -> int:
+        if text.isascii():
+            return len(text)
+        codec, size = _CODECS[self.encoding]
+        return len(text.encode(codec, "surrogatepass")) // size

@@ -1,0 +1,90 @@
+"""Messages to the person at the editor, questions with buttons, and files shown. Nothing here decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+
+from soa_server.lsp import to_lsp
+from soa_server.lsp.from_lsp import Client
+
+logger = logging.getLogger(__name__)
+
+Buttons = Mapping[str, Callable[[], Awaitable[None]]]
+
+
+class Person:
+    """The connection as the rest of the server sees it: notifications, requests, messages."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._asking: set[asyncio.Task[None]] = set()
+        self.client = Client()
+
+    def notify(self, method: str, params: Any) -> None:
+        """Send a notification; a client that is gone is noticed elsewhere."""
+        try:
+            self._server.protocol.notify(method, params)
+        except (OSError, ValueError):  # a closed pipe; the connection's end follows
+            logger.debug("a notification could not be sent")
+
+    async def ask(self, method: str, params: Any) -> Any:
+        """Send a request and wait for its result; None when the client answers with an error."""
+        try:
+            return await self._server.protocol.send_request_async(method, params)
+        except (JsonRpcException, OSError, ValueError) as error:
+            logger.info("the client refused %s: %s", method, error)
+            return None
+
+    def tell(self, sentence: str, *, warning: bool = False) -> None:
+        """Show a message."""
+        kind = types.MessageType.Warning if warning else types.MessageType.Info
+        self.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=f"SoA: {sentence}"))
+
+    async def choose(self, sentence: str, titles: tuple[str, ...], *, warning: bool = True) -> str | None:
+        """Show a message with buttons; the title of the one pressed, None when it was closed."""
+        kind = types.MessageType.Warning if warning else types.MessageType.Info
+        actions = [types.MessageActionItem(title=title) for title in titles]
+        params = types.ShowMessageRequestParams(type=kind, message=f"SoA: {sentence}", actions=actions)
+        answer = await self.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params)
+        return getattr(answer, "title", None)
+
+    def offer(self, sentence: str, buttons: Buttons) -> None:
+        """A warning with buttons that holds up nobody; without buttons a plain one."""
+        if not buttons:
+            self.tell(sentence, warning=True)
+            return
+
+        async def wait() -> None:
+            chosen = await self.choose(sentence, tuple(buttons))
+            if chosen is not None and chosen in buttons:
+                await buttons[chosen]()
+
+        task = asyncio.create_task(wait())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def show(self, path: Path) -> None:
+        """Show a file, where the client can."""
+        if self.client.shows_documents:
+            await self.ask(types.WINDOW_SHOW_DOCUMENT, to_lsp.show_document(path))
+
+    async def apply(self, label: str, edit: types.WorkspaceEdit) -> str | None:
+        """Have the client apply an edit: None when it did, else the client's reason or an empty text."""
+        params = types.ApplyWorkspaceEditParams(edit=edit, label=label)
+        result = await self.ask(types.WORKSPACE_APPLY_EDIT, params)
+        if result is not None and result.applied:
+            return None
+        return str(getattr(result, "failure_reason", None) or "")
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        for task in self._asking:
+            task.cancel()

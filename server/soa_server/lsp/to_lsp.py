@@ -1,0 +1,154 @@
+"""From our values to the protocol's. Only this module and `from_lsp` translate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsprotocol import types
+from soa_agents.patch import Edit, Patch
+from soa_agents.workspace.snapshot import Snapshot
+
+from soa_server.lsp.actions import Action
+from soa_server.lsp.diagnostics import Failing
+from soa_server.lsp.documents import Document, Documents
+from soa_server.lsp.from_lsp import FAILED, SOURCE, Client
+from soa_server.lsp.lines import LineIndex
+
+
+def code_action(
+    action: Action, client: Client, ours: Sequence[types.Diagnostic]
+) -> types.CodeAction | types.Command:
+    """A code action with a command and no edit; for clients without action literals the bare command."""
+    command = types.Command(title=action.title, command=action.command, arguments=[action.argument])
+    if not client.action_literals:
+        return command
+    return types.CodeAction(
+        title=action.title,
+        kind=action.kind,
+        command=command,
+        diagnostics=[ours[index] for index in action.fixes] or None,
+        tags=[types.CodeActionTag.LlmGenerated] if client.tags and _writes(action) else None,
+    )
+
+
+def _writes(action: Action) -> bool:
+    return action.command not in ("soa.runTests", "soa.cancel")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file that a patch edits: its URI, its text now, and its version when it is open."""
+
+    uri: str
+    lines: LineIndex
+    version: int | None
+    exists: bool = True
+    is_new: bool = False
+
+
+def targets(patch: Patch, snapshot: Snapshot, documents: Documents) -> dict[str, Target]:
+    """The files of a patch by their paths, with what stands in them now."""
+    found = {}
+    for path in patch.paths:
+        disk = snapshot.disk(path)
+        document: Document | None = documents.at(disk)
+        text = document.text if document else snapshot.text(path)
+        uri = document.uri if document else disk.as_uri()
+        found[path] = Target(
+            uri,
+            LineIndex.of(text or "", documents.encoding),
+            document.version if document else None,
+            exists=text is not None,
+            is_new=path in patch.created,
+        )
+    return found
+
+
+def workspace_edit(
+    patch: Patch, files: Mapping[str, Target], client: Client, *, confirm: bool
+) -> types.WorkspaceEdit:
+    """Versioned `documentChanges`, annotated where the client knows that; else plain `changes`.
+
+    `confirm` asks the client to show the edit before it applies it.
+    """
+    if not client.document_changes:
+        return types.WorkspaceEdit(
+            changes={
+                target.uri: [
+                    types.TextEdit(span_range(target.lines, edit.start, edit.end), edit.new) for edit in edits
+                ]
+                for target, edits in _by_file(patch, files)
+            }
+        )
+    annotations: dict[str, types.ChangeAnnotation] = {}
+    changes: list[types.CreateFile | types.TextDocumentEdit] = []
+    for target, edits in _by_file(patch, files):
+        if target.is_new:
+            changes.append(types.CreateFile(uri=target.uri))
+        shaped: list[types.TextEdit | types.AnnotatedTextEdit] = [
+            _annotated(edit, span_range(target.lines, edit.start, edit.end), annotations, confirm)
+            if client.annotations
+            else types.TextEdit(span_range(target.lines, edit.start, edit.end), edit.new)
+            for edit in edits
+        ]
+        identifier = types.OptionalVersionedTextDocumentIdentifier(uri=target.uri, version=target.version)
+        changes.append(types.TextDocumentEdit(text_document=identifier, edits=shaped))
+    return types.WorkspaceEdit(document_changes=changes, change_annotations=annotations or None)
+
+
+def _by_file(patch: Patch, files: Mapping[str, Target]) -> list[tuple[Target, list[Edit]]]:
+    return [(files[path], [edit for edit in patch.edits if edit.path == path]) for path in patch.paths]
+
+
+def _annotated(
+    edit: Edit, place: types.Range, annotations: dict[str, types.ChangeAnnotation], confirm: bool
+) -> types.AnnotatedTextEdit:
+    label = edit.function or {"import": "imports", "tests": "new tests"}.get(edit.group, edit.group)
+    key = f"{edit.path}::{label}"
+    description = {"tests": "SoA: new tests", "stub": "SoA: new stubs"}.get(edit.group, "SoA: code")
+    annotations[key] = types.ChangeAnnotation(
+        label=label, needs_confirmation=confirm, description=f"{description} in {edit.path}"
+    )
+    return types.AnnotatedTextEdit(annotation_id=key, range=place, new_text=edit.new)
+
+
+def span_range(lines: LineIndex, start: int, end: int) -> types.Range:
+    """The range of two character offsets."""
+    return types.Range(types.Position(*lines.position(start)), types.Position(*lines.position(end)))
+
+
+def diagnostic(failing: Failing, client: Client) -> types.Diagnostic:
+    """A diagnostic on a function that fails tests, or on a test that nothing is suspected for."""
+    related = [
+        types.DiagnosticRelatedInformation(
+            location=types.Location(uri=place.uri, range=_place(place.range)), message=place.message
+        )
+        for place in failing.related
+    ]
+    return types.Diagnostic(
+        range=_place(failing.range),
+        message=failing.message,
+        severity=types.DiagnosticSeverity.Error,
+        source=SOURCE,
+        code=FAILED,
+        data={"nodeids": list(failing.nodeids)},
+        related_information=related if client.related and related else None,
+    )
+
+
+def _place(place: tuple[int, int, int, int]) -> types.Range:
+    line, character, end_line, end_character = place
+    return types.Range(types.Position(line, character), types.Position(end_line, end_character))
+
+
+def show_document(path: Path) -> types.ShowDocumentParams:
+    """A request to show a file beside the person's work."""
+    return types.ShowDocumentParams(uri=path.as_uri(), take_focus=True)
+
+
+def diagnostics(uri: str, shown: list[types.Diagnostic]) -> tuple[str, types.PublishDiagnosticsParams]:
+    """The notification that says all that is to be shown in a document."""
+    method = types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS
+    return method, types.PublishDiagnosticsParams(uri=uri, diagnostics=shown)
