@@ -1,8 +1,8 @@
 """The engine process: JSON lines in, JSON lines out. A language server starts it at its first job.
 
 In: `{"type": "start", "job": …}`, `{"type": "secret", "jobId", "value"}`, `{"type": "cancel", "jobId"}`; the
-end of input shuts it down. Out: `job` and `agent` (parameters of the notifications), `progress`, and exactly one
-`result` for every job that was started.
+end of input shuts it down. Out: `job` and `agent` (parameters of the notifications), `progress`, and exactly
+one `result` for every job that was started.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def event_line(event: Event) -> str:
 
 def event_of(line: str) -> Event:
     """The event of a line."""
-    return _converter().structure(json.loads(line), Event)  # type: ignore[no-any-return, arg-type]  # a union type
+    return _converter().structure(json.loads(line), Event)  # type: ignore[arg-type]  # a union type
 
 
 def params(update: JobUpdate | AgentUpdate) -> dict[str, Any]:

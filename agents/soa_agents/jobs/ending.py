@@ -1,10 +1,11 @@
-"""How a job ends, as a person reads it: state, verdict, tests before and after, one sentence, what to apply."""
+"""How a job ends, as a person reads it: state, verdict, tests before and after, a sentence, what to apply."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from soa_agents.errors import ModelError, Refused, SoaError, UsageError
+from soa_agents.jobs.narrate import tally
 from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
 from soa_agents.protocols.each import accepted_pieces
@@ -17,7 +18,6 @@ from soa_agents.verify.report import Report, TestResult
 from soa_agents.verify.screen import screen
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.jobs.narrate import tally
 
 EXIT_FAILED, EXIT_MODEL, EXIT_CANCELLED = 1, 3, 130
 
@@ -48,11 +48,12 @@ def refused(start: StartJob, error: SoaError, usage: Usage | None = None) -> Job
         kind=start.kind,
         target=_target(start),
         state=state,
-        verdict="failed" if unreachable else None,
         usage=usage,
         message=_line(str(error)),
     )
-    return JobResult(replace(update, verdict=None), exit_code=EXIT_MODEL if unreachable else EXIT_FAILED)
+    return JobResult(
+        update, exit_code=EXIT_MODEL if unreachable else EXIT_FAILED, refusal=type(error).__name__
+    )
 
 
 def cancelled(start: StartJob, state: State | None) -> JobResult:
@@ -187,7 +188,9 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
     if not shown:
         return f"SoA got no usable code for {name}. {stop.reason or 'Try again, or another model.'}"
     count = tally(shown)
-    rounds = max((key.count(":trial") and int(key.rpartition(":r")[2].partition(":")[0])) for key in state.keys)
+    rounds = max(
+        (key.count(":trial") and int(key.rpartition(":r")[2].partition(":")[0])) for key in state.keys
+    )
     still = next((r for r in shown if not r.passed), None)
     failing = f" Still failing: {_test_name(still)}: {_first(still.message)}." if still else ""
     return (
@@ -200,10 +203,13 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
 def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, flags: tuple[Flag, ...]) -> str:
     name = short(_target(start))
     if start.kind == "stubs":
-        count = len(state.nodes[state.root].written.helpers) if state.nodes[state.root].written else 0
-        return f"{name}: {count} {'stub' if count == 1 else 'stubs'} written from the docstring. {spending(state)}"
+        stubs = state.nodes[state.root].written
+        count = len(stubs.helpers) if stubs else 0
+        what = "stub" if count == 1 else "stubs"
+        return f"{name}: {count} {what} written from the docstring. {spending(state)}"
     if flags:
-        return f"The result passes its tests but {flags[0].why} (line {flags[0].line}), which can fool them. Review it."
+        said = f"The result passes its tests but {flags[0].why} (line {flags[0].line})"
+        return f"{said}, which can fool them. Review it."
     if stop.verdict == "untested":
         return _untested(name, measured)
     done = len(stop.accepted)
@@ -227,7 +233,8 @@ def _untested(name: str, measured: Measured) -> str:
     if measured.advice is None or not measured.advice.tests:
         return f"{said} Review it before you keep it."
     own = tally(measured.advice.tests)
-    return f"{said} {own.passed} of {own.passed + own.failed} of SoA's own tests pass. Review it before you keep it."
+    count = f"{own.passed} of {own.passed + own.failed}"
+    return f"{said} {count} of SoA's own tests pass. Review it before you keep it."
 
 
 def spending(state: State) -> str:

@@ -1,4 +1,4 @@
-"""What a person hears while a job runs: one update an agent, one line of progress. Reads states, changes nothing."""
+"""What a person hears while a job runs: one update an agent, one line of progress."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Listener = Callable[[JobUpdate | AgentUpdate | Note], None]
 
 @dataclass
 class Narrator:
-    """Turns events into updates. Keeps only what an event alone does not say: each agent's usage and last state."""
+    """Turns events into updates; keeps each agent's usage and what was said of it last."""
 
     listen: Listener
     job_id: str
@@ -105,7 +105,9 @@ class Narrator:
             if own:
                 self._agent(state, node.agent, "done", tests=tally(own))
 
-    def _agent(self, state: State, agent: str, now: AgentState, step: str = "", tests: Tally | None = None) -> None:
+    def _agent(
+        self, state: State, agent: str, now: AgentState, step: str = "", tests: Tally | None = None
+    ) -> None:
         node = state.nodes[agent]
         update = AgentUpdate(
             job_id=self.job_id,
@@ -156,7 +158,8 @@ def _asking(state: State, ask: Ask) -> str:
     if not children:
         return f"asking {'the Mother' if ask.step == 'skeleton' else 'one agent'}"
     written = sum(child.written is not None for child in children)
-    return f"{len(children)} {'Child' if len(children) == 1 else 'Children'} writing, {written} of {len(children)} done"
+    who = "Child" if len(children) == 1 else "Children"
+    return f"{len(children)} {who} writing, {written} of {len(children)} done"
 
 
 def _round(state: State, ask: Ask) -> str:

@@ -1,8 +1,9 @@
-"""Each: several functions in one job, every one by the same inner protocol, then all of them together. Pure."""
+"""Each: several functions in one job, every one by the same inner protocol, then all of them together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Action, Stop, Verdict, Verify
@@ -14,10 +15,10 @@ from soa_agents.verify.report import Selection
 
 @dataclass(frozen=True)
 class Each:
-    """Runs `inner` for every target, in parallel where none needs another; a lone target is passed through."""
+    """Runs `inner` for every target, in parallel where none needs another; a lone one is passed through."""
 
     inner: CoordinationProtocol
-    name: str = field(default="each")
+    name: ClassVar[str] = "each"
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """The actions of every target whose needs are met; at the end one run of what all of them touch."""
@@ -63,6 +64,6 @@ def _together(state: State, stops: dict[str, Stop]) -> tuple[Verify, ...] | Stop
     report = state.report(run.key)
     if report is None:
         return Stop("failed", state.keys[run.key].failed) if state.finished(run.key) else (run,)
-    if report.problem or judge.broken(state, report):
+    if judge.spoilt(report) or judge.broken(state, report):
         return Stop("failed", "Each function passes alone, but together they break tests.")
     return Stop(verdict, accepted=good)

@@ -1,10 +1,12 @@
-"""Mother and Child: she writes her function and leaves parts to Children; red tests come back from the root down.
+"""Mother and Child: she writes her function and leaves parts to Children; red tests come back to her first.
 
 After Ishibashi and Nishimura, "Self-Organized Agents" (arXiv 2404.02183), with Children working in parallel
 and blamed only on evidence.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from soa_agents.protocols import trial
 from soa_agents.swarm.actions import Action, Ask, Stop
@@ -15,7 +17,7 @@ from soa_agents.verify.report import Report
 class MotherChild:
     """The native protocol: agents multiply with the problem, each keeps one function."""
 
-    name = "mother_child"
+    name: ClassVar[str] = "mother_child"
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """First writes, then trials; after a red one, repairs; see the module's docstring."""
@@ -67,7 +69,9 @@ def _round(state: State, n: int, about: str) -> tuple[Action, ...]:
     report = state.report(about)
     assert report is not None  # noqa: S101 - `about` is the key of a finished run
     family = list(state.family(state.root))
-    own = [c for c in family[1:] if trial.own_examples(report, c.function) and not _mended_before(state, c, n)]
+    own = [
+        c for c in family[1:] if trial.own_examples(report, c.function) and not _mended_before(state, c, n)
+    ]
     if own and not _asked(state, f"{state.root}:r{n}:feedback"):
         return tuple(action for child in own for action in _change(state, child, n, about, ""))
     return _down(state, state.nodes[state.root], n, about, "")
@@ -96,7 +100,7 @@ def _down(state: State, node: Node, n: int, about: str, observation: str) -> tup
 
 
 def _change_if_blamed(state: State, child: Node, n: int, about: str, observation: str) -> tuple[Action, ...]:
-    """On evidence only: the traceback, her own examples, or tests she writes from her Mother's observation."""
+    """On evidence only: the traceback, her own examples, or tests she writes by her Mother's observation."""
     report = state.report(about)
     assert report is not None  # noqa: S101 - `about` is the key of a finished run
     if _on_stack(report, child) or trial.own_examples(report, child.function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from soa_agents.protocols import trial
 from soa_agents.swarm.actions import Action, Ask, Stop
 from soa_agents.swarm.state import State
@@ -10,7 +12,7 @@ from soa_agents.swarm.state import State
 class Single:
     """One agent, no helpers left to others, no separate feedback."""
 
-    name = "single"
+    name: ClassVar[str] = "single"
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """Write, try, write again by the report, until green or out of rounds."""

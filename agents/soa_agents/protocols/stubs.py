@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.state import State
@@ -11,7 +13,7 @@ from soa_agents.verify.report import Selection
 class Stubs:
     """One reply, one run of everything affected."""
 
-    name = "stubs"
+    name: ClassVar[str] = "stubs"
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """Write the stubs, then see that the baseline is unchanged."""

@@ -30,7 +30,7 @@ def trial(state: State, n: int) -> Verify:
     )
 
 
-def outcome(state: State, n: int) -> tuple[Verify, ...] | Stop | str:
+def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
     """What the trial `n` means: the end, one more run before the end, or the key of the red report to go by.
 
     Everything affected runs once more before a green candidate is accepted; what it breaks sends it back.
@@ -45,7 +45,7 @@ def outcome(state: State, n: int) -> tuple[Verify, ...] | Stop | str:
         whole = state.report(last.key)
         if whole is None:
             return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
-        if whole.problem or judge.broken(state, whole):
+        if judge.spoilt(whole) or judge.broken(state, whole):
             return _again(state, n, last.key)
     if verdict == "passed":
         wrong = [r for r in judge.examples(state, report) if not r.passed]
@@ -57,7 +57,11 @@ def outcome(state: State, n: int) -> tuple[Verify, ...] | Stop | str:
 
 def _again(state: State, n: int, key: str) -> Stop | str:
     """The red report to go by, unless the rounds are used up or lead nowhere."""
-    return give_up(state, judge.stuck(state, n)) if n >= state.job.limits.rounds or judge.stuck(state, n) else key
+    return (
+        give_up(state, judge.stuck(state, n))
+        if n >= state.job.limits.rounds or judge.stuck(state, n)
+        else key
+    )
 
 
 def give_up(state: State, reason: str = "") -> Stop:

@@ -20,7 +20,7 @@ def pieces(state: State, root: str) -> tuple[Piece, ...]:
 
 
 def patch_of(texts: Mapping[str, str], written: Sequence[Piece]) -> Patch:
-    """One patch of the pieces: functions spliced into their files, or stubs put where their docstring stands."""
+    """One patch of the pieces: functions spliced into their files, or stubs put by their docstring."""
     stubs = [piece for piece in written if not piece.written.source]
     if stubs:
         piece = stubs[0]

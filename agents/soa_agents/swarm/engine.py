@@ -1,12 +1,12 @@
-"""The one loop: what the protocol wants is started, the first to finish is folded, and the protocol asked again."""
+"""The one loop: start what the protocol wants, fold what finishes first, ask the protocol again."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from soa_agents.errors import CallFailed
 from soa_agents.models.port import Model, Prompt
@@ -30,7 +30,7 @@ class Prompter(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """What the engine reaches the world through. `record` commits an event before anything follows from it."""
+    """What the engine reaches the world through; `record` commits an event before it is acted on."""
 
     model: Model
     runner: TestRunner
@@ -41,12 +41,8 @@ class Ports:
     test_runs: int = 2  # how many test runs may go at once
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the person asked for it
-    """The person cancelled the job."""
-
-
 class Engine:
-    """Runs one job. After `run` returns or raises, nothing of it is in flight."""
+    """Runs one job. After `run` returns, raises or is cancelled, nothing of it is in flight."""
 
     def __init__(self, protocol: CoordinationProtocol, ports: Ports, state: State) -> None:
         self._protocol = protocol
@@ -56,12 +52,11 @@ class Engine:
         self._reserved: dict[str, budget.Reserved] = {}
         self._deadline = time.monotonic() + state.job.limits.seconds
 
-    async def run(self, cancelled: asyncio.Event) -> Stop:
+    async def run(self) -> Stop:
         """Until the protocol stops, a limit is reached, or nothing can go on.
 
-        Raises `ModelError` when nobody answers and `Cancelled` when `cancelled` is set.
+        Raises `ModelError` when nobody answers.
         """
-        watch = asyncio.ensure_future(cancelled.wait())
         try:
             while True:
                 wanted = self._protocol.ready(self.state)
@@ -71,13 +66,10 @@ class Engine:
                 reason = self._start(wanted)
                 if not self._running:
                     return self._standing(reason or "The agents had nothing left to do.")
-                await self._wait(watch)
-                if cancelled.is_set():
-                    raise Cancelled
+                await self._wait()
                 if time.monotonic() >= self._deadline:
                     return self._standing(budget.late(self.state.job.limits))
         finally:
-            watch.cancel()
             await self._drop_unwanted(())
 
     def _standing(self, reason: str) -> Stop:
@@ -96,7 +88,9 @@ class Engine:
             await asyncio.wait(tasks)
         for task in tasks:
             if not task.cancelled() and task.exception() is None:
-                self._take(task.result())  # it had ended before the cancelling reached it: a paid reply is kept
+                self._take(
+                    task.result()
+                )  # it had ended before the cancelling reached it: a paid reply is kept
 
     def _start(self, wanted: tuple[Action, ...]) -> str:
         """Start new keys in the order given, as limits allow; returns the limit that held one back."""
@@ -112,7 +106,9 @@ class Engine:
 
     def _start_run(self, verify: Verify) -> None:
         if self._count(Verify) < self._ports.test_runs:
-            self._begin(verify, ActionStarted(verify.key, verify, 1, 0, time=time.time()), self._verify(verify))
+            self._begin(
+                verify, ActionStarted(verify.key, verify, 1, 0, time=time.time()), self._verify(verify)
+            )
 
     def _start_call(self, ask: Ask) -> str:
         if self._count(Ask) >= self.state.job.limits.parallel:
@@ -130,18 +126,17 @@ class Engine:
         self._begin(ask, started, self._ask(ask, prompt))
         return ""
 
-    def _begin(self, action: Action, started: Event, work: asyncio._CoroutineLike[Event]) -> None:
+    def _begin(self, action: Action, started: Event, work: Coroutine[Any, Any, Event]) -> None:
         self._take(started)
         self._running[action.key] = asyncio.ensure_future(work)
 
     def _count(self, kind: type[Ask] | type[Verify]) -> int:
         return sum(isinstance(self.state.keys[key].action, kind) for key in self._running)
 
-    async def _wait(self, watch: asyncio.Future[bool]) -> None:
+    async def _wait(self) -> None:
         """Wait for the first to finish and fold what came; several at once in the order of their keys."""
         left = max(0.0, self._deadline - time.monotonic())
-        tasks = {*self._running.values(), watch}
-        await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(self._running.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
         ended = sorted(((k, t) for k, t in self._running.items() if t.done()), key=lambda pair: pair[0])
         for key, task in ended:
             del self._running[key]
@@ -149,7 +144,7 @@ class Engine:
             if task.exception() is None:
                 self._take(task.result())
         for _, task in ended:
-            task.result()  # raises what a call that cannot be answered at all raised, once the others are kept
+            task.result()  # raises a `ModelError` once the other replies are kept
 
     def _take(self, event: Event) -> None:
         self._ports.record(event)
@@ -175,4 +170,6 @@ class Engine:
             return Report()
         same = (verify.candidate, verify.selection)
         runs = ((p.action, p.report) for p in self.state.keys.values() if isinstance(p.action, Verify))
-        return next((report for run, report in runs if report and (run.candidate, run.selection) == same), None)
+        return next(
+            (report for run, report in runs if report and (run.candidate, run.selection) == same), None
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -38,7 +39,7 @@ def adopt(state: State, node: Node, written: Written) -> State:
     signature has to write anew; a changed docstring alone only changes what she goes by. Raises `ReplyError`
     when the reply wants more agents than the job allows.
     """
-    written = _keep_called_helpers(written, node.written)
+    written = _with_what_it_still_uses(written, node.written)
     born = [child for child in _children(state, node, written) if child.agent not in state.nodes]
     if len(state.nodes) + len(born) > state.job.limits.agents:
         room = max(0, state.job.limits.agents - len(state.nodes))
@@ -58,27 +59,33 @@ def adopt(state: State, node: Node, written: Written) -> State:
     return replace(state, nodes=nodes)
 
 
-def _keep_called_helpers(written: Written, before: Written | None) -> Written:
+def _with_what_it_still_uses(written: Written, before: Written | None) -> Written:
+    """The reply with those of the agent's earlier helpers, statements and imports that its code names."""
     if before is None:
         return written
     given = {h.qualname for h in written.helpers}
-    kept: list[Definition] = []
-    sources = [written.source, *(h.source for h in written.helpers)]
-    while True:
-        called = {name for source in sources for name in _called(source)}
-        more = [
-            h
-            for h in before.helpers
-            if h.qualname not in given and h.qualname.rpartition(".")[2] in {c.rpartition(".")[2] for c in called}
-        ]
-        if not more:
-            break
-        kept += more
+    helpers = list(written.helpers)
+    sources = [written.source, *written.statements, *(h.source for h in helpers)]
+    for _ in before.helpers:  # a kept helper may call another, so look again, at most once for each
+        words = _words(sources)
+        more = [h for h in before.helpers if h.qualname not in given and h.qualname.split(".")[-1] in words]
+        helpers += more
         given |= {h.qualname for h in more}
         sources += [h.source for h in more]
-    statements = tuple(dict.fromkeys((*before.statements, *written.statements))) if kept else written.statements
-    imports = tuple(dict.fromkeys((*before.imports, *written.imports))) if kept else written.imports
-    return replace(written, helpers=(*written.helpers, *kept), statements=statements, imports=imports)
+    words = _words(sources)
+    anew = module_names("\n".join(written.statements))
+    statements = [s for s in before.statements if words & module_names(s) and not anew & module_names(s)]
+    imports = [i for i in before.imports if words & module_names(i)]
+    return replace(
+        written,
+        helpers=tuple(helpers),
+        statements=tuple(dict.fromkeys((*statements, *written.statements))),
+        imports=tuple(dict.fromkeys((*imports, *written.imports))),
+    )
+
+
+def _words(sources: list[str]) -> frozenset[str]:
+    return frozenset(word for source in sources for word in re.findall(r"\w+", source))
 
 
 def _children(state: State, node: Node, written: Written) -> list[Node]:
@@ -97,14 +104,20 @@ def _helper(state: State, mother: Node, stub: Definition) -> Node:
     if known.spec == stub.source:
         return known
     changed = replace(known, spec=stub.source, brief=known.brief + 1)
-    return changed if _head(known.spec) == _head(stub.source) else replace(changed, written=None, before=known.written)
+    return (
+        changed
+        if _head(known.spec) == _head(stub.source)
+        else replace(changed, written=None, before=known.written)
+    )
 
 
 def _stub_callees(state: State, mother: Node, written: Written) -> Iterator[Node]:
     """The workspace's stubs that the new code calls; the first agent to call one becomes its Mother."""
     reach = state.job.stubs.get(mother.function.path, {})
     targets = {target.function for target in state.job.targets}
-    called = {name for source in (written.source, *(h.source for h in written.helpers)) for name in _called(source)}
+    called = {
+        name for source in (written.source, *(h.source for h in written.helpers)) for name in _called(source)
+    }
     for stub in sorted({reach[name] for name in called if name in reach} - targets):
         agent = f"{_root(mother.agent)}>{stub}"
         known = state.nodes.get(agent)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 
-from soa_agents.errors import ReplyError
+from soa_agents.errors import CallFailed, ReplyError
 from soa_agents.swarm import candidate, judge, replies
 from soa_agents.swarm.actions import Ask, Stop, Verify
+from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import (
     ActionFailed,
     ActionStarted,
@@ -24,6 +25,7 @@ from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
 from soa_agents.verify.report import Report
 from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.outline import docstring_place
 
 FORMAT_TRIES = 3  # how many replies of one key may break the format before the key fails
 STALE_TRIES = 2  # how many replies of one key may meet a specification that changed meanwhile
@@ -90,6 +92,8 @@ def _replied(state: State, event: Replied) -> State:
         return _taken(state, ask, node, event)
     except ReplyError as complaint:
         return _malformed(state, event, progress, str(complaint))
+    except CallFailed as error:
+        return _close(state, event.key, failed=str(error))
 
 
 def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
@@ -100,14 +104,20 @@ def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
                 return _close(state, ask.key, failed=f"{node.agent} abstained: {written.abstained}")
             return _close(adopt(state, node, written), ask.key)
         case "tests":
-            return _close(state, ask.key, text=replies.read_tests(event.text, event.finish))
+            return _close(state, ask.key, text=replies.read_tests(event.text, event.finish, node.function))
         case "stubs":
-            place = node.function
-            stubs = replies.read_stubs(event.text, event.finish, state.texts[place.path], place.qualname)
-            nodes = {**state.nodes, node.agent: replace(node, written=stubs, revision=node.revision + 1)}
+            nodes = {**state.nodes, node.agent: replace(node, written=_stubs(state, node, event), revision=1)}
             return _close(replace(state, nodes=nodes), ask.key)
         case _:
             return _close(state, ask.key, text=replies.read_prose(event.text, event.finish))
+
+
+def _stubs(state: State, node: Node, event: Replied) -> Written:
+    text = state.texts[node.function.path]
+    place = docstring_place(node.function.path, text, node.function.qualname)
+    owner = node.function.qualname if place and place.kind == "class" else None
+    stubs = replies.read_stubs(event.text, event.finish, text, owner)
+    return Written("", helpers=stubs.definitions, imports=stubs.imports)
 
 
 def _malformed(state: State, event: Replied, progress: Progress, complaint: str) -> State:
@@ -140,7 +150,7 @@ def _verified(state: State, event: Verified) -> State:
 
 def _prove_best(state: State, scope: State, report: Report) -> State:
     best = state.best[scope.root]
-    unbroken = not report.problem and not judge.broken(scope, report)
+    unbroken = not judge.spoilt(report) and not judge.broken(scope, report)
     settled = replace(best, proven=unbroken, verdict=best.verdict if unbroken else "failed")
     return replace(state, best={**state.best, scope.root: settled})
 

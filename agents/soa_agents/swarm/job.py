@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from soa_agents.models.port import Usage
@@ -27,8 +27,8 @@ class FolderRef:
 class StartJob:
     """What a front end asks for.
 
-    `targets` are FunctionIds as text (`path::<module>` or a class for stubs; node ids for `fix`; a file's path
-    or nothing for `implementFile`). `buffers` are the texts of open documents, by path as in FunctionId.
+    `targets` are FunctionIds as text (`path::<module>` or a class for stubs; node ids for `fix`; a file's
+    path or nothing for `implementFile`). `buffers` are the texts of open documents, by path as in FunctionId.
     """
 
     job_id: str
@@ -122,10 +122,11 @@ class JobResult:
     """
 
     update: JobUpdate
-    patch: Patch = Patch()
+    patch: Patch = field(default_factory=Patch)
     texts: dict[str, str] | None = None
     offer: Literal["apply", "preview", "keep", "none"] = "none"
     preview_reason: str = ""
     failures: tuple[TestDiagnostic, ...] = ()
     passing: tuple[str, ...] = ()
     exit_code: int = 0  # what the command line returns for this ending, before `--apply`
+    refusal: str = ""  # the kind of exception behind a refusal, so that a front end can offer a way on

@@ -38,12 +38,17 @@ def verdict(state: State, report: Report) -> Verdict:
     believed.
     """
     proof = counted(state, report)
-    if report.problem or broken(state, report) or any(not r.passed for r in proof):
+    if spoilt(report) or broken(state, report) or any(not r.passed for r in proof):
         return "failed"
     shown = examples(state, report)
     if not proof and any(not r.passed for r in shown):
         return "failed"
     return "passed" if proof or shown else "untested"
+
+
+def spoilt(report: Report) -> bool:
+    """Whether the run as a whole went wrong, so that it proves nothing."""
+    return report.fault not in ("", "no_tests")
 
 
 def score(state: State, report: Report) -> tuple[int, int, int]:

@@ -39,7 +39,9 @@ class Ledger:
         path.touch(mode=0o600, exist_ok=True)
         self._connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; a power cut may
+        self._connection.execute(
+            "PRAGMA synchronous=NORMAL"
+        )  # a killed process loses nothing; a power cut may
         self._connection.executescript(_SCHEMA)
 
     def append(self, job_id: str, event: Event) -> None:

@@ -23,6 +23,8 @@ def _bound(statement: ast.stmt) -> set[str]:
         case ast.Import() | ast.ImportFrom():
             return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
         case _:
-            stored = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+            stored = (
+                n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            )
             inner = (n for n in ast.walk(statement) if isinstance(n, ast.FunctionDef | ast.ClassDef))
             return {n.id for n in stored} | {n.name for n in inner}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from soa_agents.swarm.actions import Action, Stop
 from soa_agents.swarm.state import State
@@ -11,7 +11,7 @@ from soa_agents.swarm.state import State
 class CoordinationProtocol(Protocol):
     """How agents coordinate: a pure function from the job's state to the actions wanted now."""
 
-    name: str
+    name: ClassVar[str]
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """Every action wanted and not finished, whether it was started or not; or that the work is done.

@@ -10,7 +10,7 @@ from soa_agents.swarm.actions import Ask, Stop, Verdict, Verify
 from soa_agents.swarm.assemble import Piece
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import JobStarted, Target
-from soa_agents.verify.report import Report, TestResult
+from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId
 
 
@@ -120,5 +120,3 @@ class State:
         """The report of a finished test run."""
         progress = self.finished(key)
         return progress.report if progress else None
-
-

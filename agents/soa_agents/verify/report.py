@@ -53,13 +53,26 @@ class Selection:
     everything: bool = False
 
 
+# Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files, but
+# pytest finds no test; `refused`: pytest did not start (its arguments, a conftest); `died`: the test process ended
+# by itself; `hang`: a test had to be killed together with the run; `tampered`: a test file was changed meanwhile.
+Fault = Literal[
+    "", "no_tests", "nothing_collected", "no_pytest", "refused", "memory", "processes", "time", "hang", "died",
+    "tampered",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Per-test outcomes of one run on one overlay."""
+    """Per-test outcomes of one run on one overlay.
+
+    A file that cannot be collected is a result too: outcome `error`, the path as its node id.
+    """
 
     results: tuple[TestResult, ...] = ()
     problem: str = ""  # one sentence when the run as a whole went wrong (nothing collected, killed, …)
     seconds: float = 0.0
+    fault: Fault = ""  # the kind of `problem`
 
     @property
     def tests(self) -> tuple[TestResult, ...]:
@@ -74,8 +87,6 @@ class Report:
 
 class TestRunner(Protocol):
     """What passes."""
-
-    __test__ = False
 
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         """Run `tests` on the disk with `overlay` over it. A red or hanging test is a value in the report."""

@@ -1,0 +1,237 @@
+"""Everything before the first model call: which tests matter for which target, and how they stand now."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from soa_agents.errors import BaselineHangs, NoPytest, NothingCollected, Refused
+from soa_agents.jobs.workplace import Workplace
+from soa_agents.prompts import loader
+from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
+from soa_agents.swarm.job import StartJob
+from soa_agents.verify.report import Overlay, Report, Selection, TestResult, TestRunner
+from soa_agents.workspace.callgraph import tests_reaching
+from soa_agents.workspace.facts import FunctionFact
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.names import User
+
+_REFUSALS: dict[str, type[Refused]] = {
+    "nothing_collected": NothingCollected,
+    "no_pytest": NoPytest,
+    "hang": BaselineHangs,
+    "time": BaselineHangs,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job ready to run: its first two events."""
+
+    started: JobStarted
+    baseline: BaselineMeasured
+
+
+async def prepare(
+    place: Workplace,
+    runner: TestRunner,
+    targets: Sequence[FunctionId],
+    protocol: str,
+    baseline: Report | None = None,
+) -> Prepared:
+    """Measure the baseline and settle what the job is; `baseline` when it was measured already.
+
+    Raises `NothingCollected` or `BaselineHangs` when the tests cannot tell anything.
+    """
+    reaching = {t: tests_reaching(place.graph, t) for t in targets}
+    asked = {name for reach in reaching.values() for name in reach.affected}
+    shown = tuple(t for t in targets if has_examples(place, t))
+    if baseline is None:
+        baseline = await _measure(place, runner, targets, asked, shown)
+    settled = [
+        _target(place, t, baseline, reaching[t].affected, needs)
+        for t, needs in in_order_of_need(place, targets).items()
+    ]
+    started = JobStarted(
+        job_id=place.start.job_id,
+        kind=place.start.kind,
+        protocol=protocol,
+        targets=tuple(settled),
+        texts=_texts(place, targets),
+        stubs={path: reachable_stubs(place, path) for path in _files(place, targets)},
+        limits=place.start.settings.limits,
+        templates=loader.digests(),
+        seed=random.Random(place.start.job_id).randrange(2**32),  # noqa: S311 - reproducible, not secret
+        time=time.time(),
+    )
+    return Prepared(started, BaselineMeasured(baseline))
+
+
+def has_examples(place: Workplace, function: FunctionId) -> bool:
+    """Whether the function's docstring shows an interactive session."""
+    found = place.function(function)
+    if found.docstring is None:
+        return False
+    text = place.text(function.path)
+    return ">>>" in text[found.docstring.start : found.docstring.end]
+
+
+def in_order_of_need(place: Workplace, targets: Iterable[FunctionId]) -> dict[FunctionId, tuple[str, ...]]:
+    """The targets, called ones before their callers, each with those of them it calls; circles are cut."""
+    todo = list(dict.fromkeys(targets))
+    placed: dict[FunctionId, tuple[str, ...]] = {}
+    visiting: set[FunctionId] = set()
+
+    def visit(target: FunctionId) -> None:
+        if target in placed or target in visiting:
+            return
+        visiting.add(target)
+        callees = [c for c in place.graph.callees(target) if c in todo and c != target]
+        for callee in callees:
+            visit(callee)
+        placed[target] = tuple(str(c) for c in callees if c in placed)
+
+    for target in todo:
+        visit(target)
+    return placed
+
+
+def reachable_stubs(place: Workplace, path: str) -> dict[str, str]:
+    """How code in that file would call each stub it can reach: spelling → FunctionId."""
+    own = place.facts.get(path)
+    if own is None:
+        return {}
+    reach: dict[str, str] = {}
+    for each in own.imports:
+        thing = place.graph.names.resolve(User(path, FunctionId.MODULE), each.name)
+        if thing is not None and thing.kind == "module":
+            names = {f"{each.name}.{stub.qualname}": stub for stub in _stubs(place, thing.path)}
+        elif thing is not None:
+            same = [stub for stub in _stubs(place, thing.path) if stub.qualname == thing.qualname]
+            names = dict.fromkeys([each.name], same[0]) if same else {}
+        else:
+            continue
+        reach |= {
+            spelling: f"{thing.path}::{stub.qualname}" for spelling, stub in names.items() if not stub.owner
+        }
+    for stub in _stubs(place, path):
+        name = stub.qualname.rpartition(".")[2]
+        spellings = [f"self.{name}", f"cls.{name}", stub.qualname] if stub.owner else [name]
+        reach |= dict.fromkeys(spellings, f"{path}::{stub.qualname}")
+    return reach
+
+
+def _stubs(place: Workplace, path: str) -> list[FunctionFact]:
+    file = place.facts.get(path)
+    return [f for f in file.functions if f.is_stub and "<locals>" not in f.qualname] if file else []
+
+
+async def _measure(
+    place: Workplace,
+    runner: TestRunner,
+    targets: Sequence[FunctionId],
+    asked: set[str],
+    shown: tuple[FunctionId, ...],
+) -> Report:
+    """The tests that reach the targets by name; if none of them runs one, those of their files; then all."""
+    buffers: Overlay = dict(place.start.buffers)
+    files = {name for t in targets for name in tests_reaching(place.graph, t).files}
+    steps = [
+        Selection(tuple(sorted(asked)), shown),
+        Selection(tuple(sorted(files)), shown),
+        Selection((), shown, True),
+    ]
+    report = Report()
+    for step in steps:
+        if not (step.tests or step.everything or (step is steps[0] and shown)):
+            continue
+        if step.everything and not any(fact.is_test for fact in place.facts.values()):
+            break
+        report = await runner.run(buffers, step)
+        _check(place, report, targets, step)
+        if all(any(t in r.ran for r in report.tests) for t in targets) or _uncollected(report):
+            break
+    return report
+
+
+def _check(place: Workplace, report: Report, targets: Sequence[FunctionId], step: Selection) -> None:
+    hanging = next(
+        (r for r in report.tests if r.outcome == "timeout" and not set(targets) & set(r.ran)), None
+    )
+    if hanging is not None:
+        seconds = place.start.settings.tests.timeout_seconds
+        raise BaselineHangs(
+            f"{hanging.nodeid} did not finish within {seconds:g} s before anything was changed. "
+            "Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
+        )
+    check_ran(place.start, report)
+
+
+def check_ran(start: StartJob, report: Report) -> None:
+    """Raises what kept a run of unchanged tests from saying anything."""
+    if report.fault in ("", "no_tests") or (report.fault == "nothing_collected" and start.accept_unproven):
+        return
+    kinds = {
+        "nothing_collected": NothingCollected,
+        "no_pytest": NoPytest,
+        "hang": BaselineHangs,
+        "time": BaselineHangs,
+    }
+    raise kinds.get(report.fault, Refused)(report.problem)
+
+
+def _uncollected(report: Report) -> list[TestResult]:
+    return [r for r in report.tests if r.outcome == "error" and not r.ran and "::" not in r.nodeid]
+
+
+def _target(
+    place: Workplace, function: FunctionId, baseline: Report, affected: Sequence[str], needs: tuple[str, ...]
+) -> Target:
+    running = [r.nodeid for r in baseline.tests if function in r.ran]
+    blocked = [r.nodeid for r in _uncollected(baseline)]  # whole files that cannot be imported as things are
+    named = [r.nodeid for r in baseline.tests if any(_matches(r.nodeid, name) for name in affected)]
+    tests = tuple(dict.fromkeys([*running, *blocked]))
+    goal: Goal = "generate" if place.function(function).is_stub else "regenerate"
+    return Target(
+        function=str(function),
+        goal=goal,
+        tests=tests,
+        affected=tuple(dict.fromkeys([*tests, *named])),
+        has_examples=has_examples(place, function),
+        needs=needs,
+        advice=advice_path(place, function),
+    )
+
+
+def _matches(nodeid: str, asked: str) -> bool:
+    return nodeid == asked or nodeid.startswith((f"{asked}::", f"{asked}["))
+
+
+def advice_path(place: Workplace, function: FunctionId) -> str:
+    """Where tests that agents write are run from, and offered as: beside the workspace's own."""
+    prefix = place.snapshot.prefix(place.folder_of(function.path))
+    own = [path for path, fact in place.facts.items() if fact.is_test and path.startswith(prefix)]
+    folders = {path.rpartition("/")[0] for path in own}
+    best = min(folders, key=lambda folder: (folder.count("/"), folder), default=prefix.rstrip("/"))
+    name = "_".join(part for part in function.qualname.replace("<", "").replace(">", "").split(".") if part)
+    file = f"test_{name.strip('_').lower().replace('#', '_')}_soa.py"
+    return f"{best}/{file}" if best else file
+
+
+def _files(place: Workplace, targets: Sequence[FunctionId]) -> list[str]:
+    """The targets' files and those of the stubs they can reach, and the stubs these can reach."""
+    files = dict.fromkeys(t.path for t in targets)
+    todo = list(files)
+    while todo:
+        for stub in reachable_stubs(place, todo.pop()).values():
+            path = FunctionId.parse(stub).path
+            if path not in files:
+                files[path] = None
+                todo.append(path)
+    return list(files)
+
+
+def _texts(place: Workplace, targets: Sequence[FunctionId]) -> dict[str, str]:
+    return {path: place.text(path) for path in _files(place, targets)}

@@ -1,0 +1,184 @@
+"""One job from its request to its result. Every failure ends here as one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from soa_agents import protocols
+from soa_agents.errors import SoaError, UsageError
+from soa_agents.jobs import ending, testing
+from soa_agents.jobs.laboratory import Laboratory, open_laboratory
+from soa_agents.jobs.narrate import Listener, Narrator
+from soa_agents.jobs.prepare import Prepared, prepare
+from soa_agents.jobs.stubbing import prepare_stubs
+from soa_agents.jobs.views import viewer
+from soa_agents.jobs.workplace import Workplace, open_workplace
+from soa_agents.swarm.engine import Engine, Ports
+from soa_agents.swarm.events import Event, JobEnded
+from soa_agents.swarm.fold import replay
+from soa_agents.swarm.job import JobResult, StartJob
+from soa_agents.swarm.ledger import Ledger
+from soa_agents.swarm.port import CoordinationProtocol
+from soa_agents.swarm.state import State
+from soa_agents.verify.guard import changes_tests
+from soa_agents.verify.report import Report
+from soa_agents.workspace.ids import FunctionId
+
+
+async def run_job(start: StartJob, key: str | None, listen: Listener, cancelled: asyncio.Event) -> JobResult:
+    """Run a job to its end. `key` is the model's, `listen` hears what happens, `cancelled` ends it early.
+
+    Never raises for what a person can meet: refusals, limits and faults of the model come back as results.
+    When it returns, no request and no process of the job is left.
+    """
+    job = _Job(start, key, listen)
+    work = asyncio.ensure_future(job.run())
+    watch = asyncio.ensure_future(cancelled.wait())
+    await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+    watch.cancel()
+    if not work.done():
+        work.cancel()
+        with contextlib.suppress(asyncio.CancelledError, SoaError):
+            await work
+        result = ending.cancelled(start, job.state)
+    else:
+        result = await _ending_of(work, job, start)
+    job.close(result)
+    return result
+
+
+async def _ending_of(work: asyncio.Future[JobResult], job: _Job, start: StartJob) -> JobResult:
+    try:
+        return await work
+    except SoaError as error:
+        result = ending.refused(start, error, job.state.spent if job.state else None)
+        return ending.with_best(result, job.state) if job.state else result
+
+
+class _Job:
+    """What one job holds while it runs."""
+
+    def __init__(self, start: StartJob, key: str | None, listen: Listener) -> None:
+        self._start = start
+        self._key = key
+        self._narrator = Narrator(listen, start.job_id, start.kind, start.targets[0] if start.targets else "")
+        self._engine: Engine | None = None
+        self._ledger: Ledger | None = None
+
+    @property
+    def state(self) -> State | None:
+        """The state by now, once the agents have begun."""
+        return self._engine.state if self._engine else None
+
+    async def run(self) -> JobResult:
+        """The whole job, by its kind. Raises `SoaError` for what a person has to be told."""
+        self._narrator.running()
+        self._narrator.note("reading the workspace")
+        place = await asyncio.to_thread(open_workplace, self._start)
+        if self._start.kind == "runTests":
+            laboratory = await open_laboratory(place, self._start.targets[0].partition("::")[0])
+            return await testing.run_tests(place, laboratory.runner)
+        if self._start.kind == "stubs":
+            return await self._write_stubs(place)
+        return await self._write_functions(place)
+
+    async def _write_functions(self, place: Workplace) -> JobResult:
+        protocol = protocols.choose(self._start.settings.protocol)
+        baseline: Report | None = None
+        if self._start.kind == "fix":
+            laboratory = await open_laboratory(place, testing.first_path(place))
+            self._narrator.note("running the tests as they are")
+            failing = await testing.failing(place, laboratory.runner)
+            if not failing.targets:
+                return failing.nothing_to_do(self._start)
+            targets, baseline = list(failing.targets), failing.report
+        else:
+            targets = _targets(place)
+            laboratory = await open_laboratory(place, targets[0].path)
+        self._narrator.note("running the tests as they are")
+        prepared = await prepare(place, laboratory.runner, targets, self._start.settings.protocol, baseline)
+        return await self._run_agents(place, laboratory, prepared, protocol)
+
+    async def _write_stubs(self, place: Workplace) -> JobResult:
+        target = FunctionId.parse(self._start.targets[0])
+        _refuse_tests(place, [target])
+        laboratory = await open_laboratory(place, target.path)
+        self._narrator.note("running the tests as they are")
+        prepared = await prepare_stubs(place, laboratory.runner, target)
+        return await self._run_agents(place, laboratory, prepared, protocols.for_stubs())
+
+    async def _run_agents(
+        self, place: Workplace, laboratory: Laboratory, prepared: Prepared, protocol: CoordinationProtocol
+    ) -> JobResult:
+        # Imported here: the SDK takes a third of a second that no refusal should wait for.
+        from soa_agents.models.openai_chat import OpenAIChat
+
+        self._ledger = Ledger()
+        for event in (prepared.started, prepared.baseline):
+            self._record(event)
+        state = replay((prepared.started, prepared.baseline))
+        model = OpenAIChat(self._start.settings.model, self._key)
+        path = FunctionId.parse(prepared.started.targets[0].function).path
+        try:
+            ports = Ports(
+                model=model,
+                runner=laboratory.runner,
+                prompter=viewer(place, path, laboratory.interpreter.version),
+                record=self._record,
+                heard=self._narrator.heard,
+                price=self._start.settings.model.price,
+            )
+            self._engine = Engine(protocol, ports, state)
+            stop = await self._engine.run()
+        finally:
+            await model.aclose()
+        return ending.ended(self._start, self._engine.state, stop)
+
+    def close(self, result: JobResult) -> None:
+        """Write how it ended, and close the ledger."""
+        if self._ledger is None:
+            return
+        update = result.update
+        if self.state and update.state != "running":
+            self._record(JobEnded(update.state, update.verdict, update.message))
+        self._ledger.close()
+
+    def _record(self, event: Event) -> None:
+        assert self._ledger is not None  # noqa: S101 - opened before the first event
+        self._ledger.append(self._start.job_id, event)
+
+
+def _targets(place: Workplace) -> list[FunctionId]:
+    """The functions to write; raises `UsageError` or `Refused` when there is nothing that may be written."""
+    start = place.start
+    if start.kind == "implementFile":
+        return _stubs_of(place, start.targets)
+    targets = [FunctionId.parse(target) for target in start.targets]
+    if not targets:
+        raise UsageError("No function was named. Name one as path/to/file.py::function.")
+    for target in targets:
+        place.function(target)
+    _refuse_tests(place, targets)
+    return targets
+
+
+def _stubs_of(place: Workplace, where: Sequence[str]) -> list[FunctionId]:
+    paths = [path for path in place.facts if not where or any(_lies_in(path, w) for w in where)]
+    files = [place.facts[path] for path in paths if not place.facts[path].is_test]
+    stubs = [FunctionId(f.path, fact.qualname) for f in files for fact in f.functions if fact.is_stub]
+    if not stubs:
+        raise UsageError(
+            f"{', '.join(where) or 'The workspace'} has no stubs, so there is nothing to implement."
+        )
+    return stubs
+
+
+def _lies_in(path: str, where: str) -> bool:
+    return path == where or where in ("", ".") or path.startswith(where.rstrip("/") + "/")
+
+
+def _refuse_tests(place: Workplace, targets: Sequence[FunctionId]) -> None:
+    for path in changes_tests(target.path for target in targets):
+        raise UsageError(f"{path} belongs to the tests, which SoA never changes. Choose another function.")

@@ -1,0 +1,134 @@
+"""Running tests for their own sake: `runTests`, and the failing ones that `fix` starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+from soa_agents.errors import NothingCollected
+from soa_agents.jobs.narrate import tally
+from soa_agents.jobs.prepare import check_ran
+from soa_agents.jobs.workplace import Workplace
+from soa_agents.swarm.job import JobResult, JobUpdate, StartJob, TestDiagnostic, TestsChange
+from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
+from soa_agents.verify.suspects import suspects
+from soa_agents.workspace.callgraph import tests_reaching
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The failing tests of a workspace and the functions to write anew, one for each at most."""
+
+    report: Report
+    targets: tuple[FunctionId, ...]
+
+    def nothing_to_do(self, start: StartJob) -> JobResult:
+        """The result when no function can be held responsible."""
+        red = [r for r in self.report.tests if not r.passed and r.outcome != "skipped"]
+        if not red:
+            message = f"All {tally(self.report.tests).passed} tests pass; there is nothing to fix."
+            update = JobUpdate(
+                start.job_id, start.kind, "", "done", "passed", tests=_after(self.report), message=message
+            )
+            return JobResult(update)
+        message = (
+            f"{len(red)} {'test fails' if len(red) == 1 else 'tests fail'}, but no function of the workspace "
+            f"can be held responsible. Look at {red[0].nodeid} yourself, or name a function to regenerate."
+        )
+        update = JobUpdate(
+            start.job_id, start.kind, "", "failed", "failed", tests=_after(self.report), message=message
+        )
+        return JobResult(update, exit_code=1)
+
+
+def first_path(place: Workplace) -> str:
+    """A path in the folder whose tests are asked for: of the first node id, else of any test file."""
+    named = [target.partition("::")[0] for target in place.start.targets]
+    tests = [path for path, fact in place.facts.items() if fact.is_test]
+    found = next(iter([*named, *tests, *place.facts]), None)
+    if found is None:
+        raise NothingCollected("This workspace has no Python files, so there are no tests to run.")
+    return found
+
+
+async def failing(place: Workplace, runner: TestRunner) -> Failing:
+    """Run the named tests, or all, and find the first suspect behind each failure."""
+    asked = Selection(tuple(place.start.targets)) if place.start.targets else Selection(everything=True)
+    report = await runner.run(dict(place.start.buffers), asked)
+    check_ran(place.start, report)
+    red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
+    found = dict.fromkeys(s for r in red for s in _suspects(place, report, r)[:1])
+    return Failing(report, tuple(found))
+
+
+async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
+    """Run the tests of a function, or of everything in a file, and say what fails and where to look."""
+    start = place.start
+    asked = _asked(place, start.targets[0])
+    report = await runner.run(dict(start.buffers), asked)
+    check_ran(place.start, report)
+    red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
+    count = tally(report.tests)
+    message = (
+        f"{count.passed} of {count.passed + count.failed} tests pass."
+        if report.tests
+        else "No test runs this."
+    )
+    update = JobUpdate(
+        start.job_id, start.kind, start.targets[0], "done", tests=_after(report), message=message
+    )
+    return JobResult(
+        update,
+        failures=tuple(_diagnostic(place, report, r) for r in red),
+        passing=tuple(r.nodeid for r in report.tests if r.passed),
+    )
+
+
+def _asked(place: Workplace, target: str) -> Selection:
+    path, _, qualname = target.partition("::")
+    fact = place.facts.get(path)
+    if fact is not None and fact.is_test:
+        return (
+            Selection((target.replace(".", "::") if qualname else path,))
+            if not qualname
+            else Selection((f"{path}::{qualname.replace('.', '::')}",))
+        )
+    names = [qualname] if qualname else [f.qualname for f in (fact.functions if fact else ())]
+    reaching = [tests_reaching(place.graph, FunctionId(path, name)) for name in names]
+    tests = tuple(sorted(set(chain.from_iterable(r.affected or r.files for r in reaching))))
+    return Selection(tests) if tests else Selection(everything=True)
+
+
+def _suspects(place: Workplace, report: Report, result: TestResult) -> tuple[FunctionId, ...]:
+    path, _, rest = result.nodeid.partition("::")
+    test = FunctionId(path, rest.partition("[")[0].replace("::", "."))
+    called = place.graph.callees(test) if place.graph.function(test) else ()
+    found = suspects(report, result, called)
+    return tuple(f for f in found if not (fact := place.facts.get(f.path)) or not fact.is_test)
+
+
+def _diagnostic(place: Workplace, report: Report, result: TestResult) -> TestDiagnostic:
+    path, _, rest = result.nodeid.partition("::")
+    test = FunctionId(path, rest.partition("[")[0].replace("::", "."))
+    first = next(iter(_suspects(place, report, result)), None)
+    frame = next((f for f in reversed(result.frames) if f.path == path), None)
+    lines = [line.strip() for line in result.message.splitlines() if line.strip()]
+    return TestDiagnostic(
+        nodeid=result.nodeid,
+        message=lines[0].removeprefix("E ").strip() if lines else result.outcome,
+        suspect=str(first) if first else "",
+        test=str(test),
+        path=path,
+        line=frame.line if frame else _line(place, test),
+    )
+
+
+def _line(place: Workplace, test: FunctionId) -> int:
+    text = place.texts.get(test.path, "")
+    return next((f.line for f in functions(test.path, text) if f.id == test), 1)
+
+
+def _after(report: Report) -> TestsChange:
+    return TestsChange(tally(report.tests))

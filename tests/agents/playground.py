@@ -1,0 +1,177 @@
+"""A job without processes: scripted replies, and tests that are expressions evaluated on the candidate's module.
+
+The engine, the fold, the protocols, the reading of replies and the assembly are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import random
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from soa_agents.models.port import Message, Prompt, Reply, Usage
+from soa_agents.settings import Limits
+from soa_agents.swarm.actions import Ask, Stop
+from soa_agents.swarm.engine import Engine, Ports
+from soa_agents.swarm.events import BaselineMeasured, Event, JobStarted, Target
+from soa_agents.swarm.fold import replay
+from soa_agents.swarm.port import CoordinationProtocol
+from soa_agents.swarm.state import State
+from soa_agents.verify.report import Frame, Overlay, Report, Selection, TestResult
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+
+Script = Mapping[str, Mapping[str, Sequence[str]]]  # function's name -> step -> replies in turn
+
+
+@dataclass
+class Scripted:
+    """A model that answers by name and step; the last reply of a list is given again. Hears what it was asked."""
+
+    script: Script
+    shuffle: random.Random | None = None
+    asked: list[str] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        name = prompt.target.partition("::")[2].rpartition(".")[2]
+        self.asked.append(f"{name} {prompt.step}")
+        self.prompts.append(prompt)
+        turn = self.turns.get((name, prompt.step), 0)
+        self.turns[name, prompt.step] = turn + 1
+        if self.shuffle:
+            for _ in range(self.shuffle.randrange(20)):
+                await asyncio.sleep(0)
+        replies = self.script.get(name, {}).get(prompt.step, ["Nothing to say."])
+        return Reply(replies[min(turn, len(replies) - 1)], usage=Usage(1, 100, 0, 50))
+
+
+@dataclass
+class Expressions:
+    """A test runner: node id -> an expression over the candidate's module that must be true."""
+
+    path: str
+    text: str
+    tests: Mapping[str, str]
+    runs: int = 0
+
+    async def run(self, overlay: Overlay, tests: Selection) -> Report:
+        self.runs += 1
+        await asyncio.sleep(0)
+        text = overlay.get(self.path, self.text)
+        results = [self._test(text, name) for name in tests.tests if name in self.tests]
+        results += [self._advice(text, overlay[name]) for name in tests.tests if name in overlay]
+        results += [r for f in tests.doctests for r in self._examples(text, f)]
+        return Report(tuple(results))
+
+    def _test(self, text: str, name: str) -> TestResult:
+        module: dict[str, object] = {}
+        ran = tuple(
+            f.id for f in functions(self.path, text) if f.id.name in self.tests[name] or "_" in f.id.name
+        )
+        try:
+            exec(compile(text, self.path, "exec"), module)  # noqa: S102 - the tests' own code
+            good = eval(self.tests[name], module)  # noqa: S307 - the tests' own code
+        except Exception as error:
+            stack = traceback.extract_tb(error.__traceback__)[1:]
+            frames = tuple(Frame(self.path, f.lineno or 0, f.name) for f in stack if f.filename == self.path)
+            return TestResult(name, "failed", message=repr(error), frames=frames, ran=ran)
+        return TestResult(name, "passed" if good else "failed", message=f"not {self.tests[name]}", ran=ran)
+
+    def _advice(self, text: str, source: str) -> TestResult:
+        module: dict[str, object] = {}
+        try:
+            exec(text + "\n" + source.replace("from shop import", "# from shop import"), module)  # noqa: S102 - the tests' own
+            for name, test in list(module.items()):
+                if name.startswith("test_") and callable(test):
+                    test()
+        except Exception as error:
+            return TestResult("advice", "failed", message=repr(error))
+        return TestResult("advice", "passed")
+
+    def _examples(self, text: str, function: FunctionId) -> list[TestResult]:
+        module: dict[str, object] = {}
+        exec(text, module)  # noqa: S102 - the tests' own code
+        value = module.get(function.qualname)
+        found = (
+            doctest.DocTestFinder(recurse=False).find(value, function.qualname, globs=module) if value else []
+        )
+        results = []
+        for test in found:
+            ended = doctest.DocTestRunner(verbose=False).run(test, out=lambda said: None)
+            outcome = "failed" if ended.failed else "passed"
+            results.append(TestResult(f"doctest {function}", outcome, doctest=function))
+        return results
+
+
+class Plain:
+    """Prompts that say nothing but target and step; what a model would see is tested elsewhere."""
+
+    def prompt(self, state: State, ask: Ask) -> Prompt:
+        progress = state.keys.get(ask.key)
+        said = [m for a in (progress.attempts if progress else ()) for m in (a.reply, a.complaint)]
+        messages = [Message("user", text) for text in said]
+        return Prompt(
+            (*messages, Message("user", f"Target: {ask.target}\nStep: {ask.step}")), ask.target, ask.step
+        )
+
+
+@dataclass
+class Played:
+    """What came of a job."""
+
+    stop: Stop
+    state: State
+    events: list[Event]
+    model: Scripted
+    runner: Expressions
+
+
+def started(
+    text: str, tests: Mapping[str, str], roots: Sequence[str], limits: Limits, path: str
+) -> JobStarted:
+    """The first event of a job on one file."""
+    targets = [
+        Target(
+            f"{path}::{root}",
+            "generate",
+            tuple(tests),
+            tuple(tests),
+            f">>> {root}(" in text,
+            advice="test_soa.py",
+        )
+        for root in roots
+    ]
+    stubs = {f.id.qualname: str(f.id) for f in functions(path, text) if f.is_stub}
+    return JobStarted(
+        "job", "generate", "mother_child", tuple(targets), {path: text}, {path: stubs}, limits, {}, 0, 0.0
+    )
+
+
+async def play(
+    protocol: CoordinationProtocol,
+    text: str,
+    tests: Mapping[str, str],
+    script: Script,
+    *,
+    roots: Sequence[str] = (),
+    limits: Limits = Limits(),
+    shuffle: random.Random | None = None,
+    heard: Callable[[State, Event], None] = lambda state, event: None,
+) -> Played:
+    """Run one job on one file to its end. The first function is the target unless `roots` name others."""
+    path = "shop.py"
+    names = tuple(roots) or (functions(path, text)[0].id.qualname,)
+    runner = Expressions(path, text, tests)
+    first = started(text, tests, names, limits, path)
+    baseline = BaselineMeasured(
+        await runner.run({}, Selection(tuple(tests), tuple(FunctionId(path, n) for n in names)))
+    )
+    events: list[Event] = [first, baseline]
+    model = Scripted(script, shuffle)
+    engine = Engine(protocol, Ports(model, runner, Plain(), events.append, heard), replay(events))
+    return Played(await engine.run(), engine.state, events, model, runner)

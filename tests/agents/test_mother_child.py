@@ -1,0 +1,203 @@
+"""Mother and Child: who is asked what, in which order, and what comes of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from agents.playground import Played, Script, play
+
+from soa_agents.protocols import choose
+from soa_agents.settings import Limits
+from soa_agents.swarm import candidate
+from soa_agents.swarm.fold import replay
+
+STUB = 'def total(items):\n    """The sum of price times count."""\n    raise NotImplementedError\n'
+TESTS = {"t::two": "total([(2, 4), (1, 1)]) == 9", "t::none": "total([]) == 0"}
+
+
+def block(source: str) -> str:
+    return f"```python\n{source}\n```"
+
+
+ALONE = block("def total(items):\n    return sum(p * n for p, n in items)")
+WRONG = block("def total(items):\n    return sum(p + n for p, n in items)")
+WORSE = block("def total(items):\n    return 1 / 0")
+MOTHER = block(
+    "def total(items):\n    return sum(_line(p, n) for p, n in items)\n\n\n"
+    'def _line(price, count):\n    """Price times count.\n\n    >>> _line(2, 3)\n    6\n    """\n    ...'
+)
+CHILD = block("def _line(price, count):\n    return price * count")
+BAD_CHILD = block("def _line(price, count):\n    return price + count")
+PLAIN_MOTHER = MOTHER.replace(">>> _line(2, 3)\n    6", "Both are numbers.")
+CHILD_TESTS = block("from shop import _line\n\n\ndef test_line():\n    assert _line(2, 3) == 6")
+
+
+@dataclass(frozen=True)
+class Case:
+    script: Script
+    asked: list[str]
+    verdict: str = "passed"
+    limits: Limits = field(default_factory=Limits)
+    text: str = STUB
+    tests: dict[str, str] = field(default_factory=lambda: TESTS)
+
+
+CASES = {
+    "alone": Case({"total": {"skeleton": [ALONE]}}, ["total skeleton"]),
+    "at the depth limit it writes code": Case(
+        {"total": {"code": [ALONE]}}, ["total code"], limits=Limits(depth=1)
+    ),
+    "with a child": Case(
+        {"total": {"skeleton": [MOTHER]}, "_line": {"code": [CHILD]}}, ["total skeleton", "_line code"]
+    ),
+    "wrong, then right": Case(
+        {"total": {"skeleton": [WRONG], "feedback": ["Multiply."], "modify": [ALONE]}},
+        ["total skeleton", "total feedback", "total modify"],
+    ),
+    "prose is asked for again within the key": Case(
+        {"total": {"skeleton": ["Sure, here is an idea.", ALONE]}}, ["total skeleton", "total skeleton"]
+    ),
+    "never code": Case({"total": {"skeleton": ["No."]}}, ["total skeleton"] * 3, "failed"),
+    "a child with failing examples mends them without her mother": Case(
+        {
+            "total": {"skeleton": [MOTHER]},
+            "_line": {"code": [BAD_CHILD], "feedback": ["Times."], "modify": [CHILD]},
+        },
+        ["total skeleton", "_line code", "_line feedback", "_line modify"],
+    ),
+    "a child without examples is changed when tests she writes fail": Case(
+        {
+            "total": {
+                "skeleton": [PLAIN_MOTHER],
+                "feedback": ["The lines are off."],
+                "modify": [PLAIN_MOTHER],
+            },
+            "_line": {"code": [BAD_CHILD], "tests": [CHILD_TESTS], "feedback": ["Times."], "modify": [CHILD]},
+        },
+        [
+            "total skeleton",
+            "_line code",
+            "total feedback",
+            "total modify",
+            "_line tests",
+            "_line feedback",
+            "_line modify",
+        ],
+    ),
+    "a mother may take a helper back": Case(
+        {
+            "total": {"skeleton": [PLAIN_MOTHER], "feedback": ["Do it yourself."], "modify": [ALONE]},
+            "_line": {"code": [BAD_CHILD]},
+        },
+        ["total skeleton", "_line code", "total feedback", "total modify"],
+    ),
+    "a mother may bring a helper later": Case(
+        {
+            "total": {"skeleton": [WRONG], "feedback": ["Multiply."], "modify": [MOTHER]},
+            "_line": {"code": [CHILD]},
+        },
+        ["total skeleton", "total feedback", "total modify", "_line code"],
+    ),
+    "a stub it calls becomes an agent": Case(
+        {
+            "total": {"skeleton": [block("def total(items):\n    return sum(line(p, n) for p, n in items)")]},
+            "line": {"code": [block("def line(price, count):\n    return price * count")]},
+        },
+        ["total skeleton", "line code"],
+        text=STUB + '\n\ndef line(price, count):\n    """Price times count."""\n    ...\n',
+    ),
+    "the same code again ends it": Case(
+        {"total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [WRONG]}},
+        ["total skeleton", "total feedback", "total modify"],
+        "failed",
+    ),
+    "rounds are limited": Case(
+        {"total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [WORSE]}},
+        ["total skeleton", "total feedback", "total modify"],
+        "failed",
+        Limits(rounds=1),
+    ),
+    "calls are limited": Case(
+        {"total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [ALONE]}},
+        ["total skeleton", "total feedback"],
+        "failed",
+        Limits(calls=2),
+    ),
+    "no test runs it": Case(
+        {
+            "total": {
+                "skeleton": [ALONE],
+                "tests": [block("from shop import total\n\n\ndef test_it():\n    assert total([]) == 0")],
+            }
+        },
+        ["total skeleton", "total tests"],
+        "untested",
+        tests={},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+async def test_who_is_asked_and_what_comes_of_it(case: Case) -> None:
+    """The sequence of calls and the verdict of every case in the table."""
+    played = await play(choose("mother_child"), case.text, case.tests, case.script, limits=case.limits)
+    assert played.model.asked == case.asked
+    assert played.stop.verdict == case.verdict
+
+
+async def test_the_best_candidate_is_kept_when_a_later_one_is_worse() -> None:
+    """`WRONG` passes one test, `WORSE` none; the patch to look at is that of `WRONG`."""
+    script = {"total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [WORSE]}}
+    played = await play(choose("mother_child"), STUB, TESTS, script, limits=Limits(rounds=1))
+    best = played.state.best["shop.py::total"]
+    text = candidate.patch_of({"shop.py": STUB}, best.pieces).apply({"shop.py": STUB})["shop.py"]
+    assert "p + n" in text
+
+
+THREE = block(
+    "def total(items):\n    return _a(items) + _b(items) + _c(items)\n\n\n"
+    + "\n\n\n".join(f'def _{n}(items):\n    """Part {n}."""\n    ...' for n in "abc")
+)
+PARTS: Script = {
+    "total": {"skeleton": [THREE]},
+    "_a": {"code": [block("def _a(items):\n    return sum(p * n for p, n in items)")]},
+    "_b": {"code": [block("def _b(items):\n    return _clean(0)\n\n\ndef _clean(x):\n    return x")]},
+    "_c": {"code": [block("def _c(items):\n    return _clean(0)\n\n\ndef _clean(x):\n    return x * 2")]},
+}
+
+
+def text_of(played: Played) -> str:
+    root = played.state.job.targets[0].function
+    return candidate.patch_of({"shop.py": STUB}, played.state.best[root].pieces).apply({"shop.py": STUB})[
+        "shop.py"
+    ]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_the_order_in_which_replies_arrive_does_not_show(seed: int) -> None:
+    """Replies of parallel Children arrive shuffled; the file that results is always the same."""
+    plain = await play(choose("mother_child"), STUB, TESTS, PARTS)
+    shuffled = await play(choose("mother_child"), STUB, TESTS, PARTS, shuffle=random.Random(seed))
+    assert plain.stop.verdict == shuffled.stop.verdict == "passed"
+    assert text_of(shuffled) == text_of(plain)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+async def test_replaying_the_events_gives_the_same_state(case: Case) -> None:
+    """The state is the fold of its events: nothing else enters."""
+    played = await play(choose("mother_child"), case.text, case.tests, case.script, limits=case.limits)
+    assert replay(played.events) == played.state
+
+
+async def test_several_targets_are_written_apart_and_proven_together() -> None:
+    """A target that needs another one is tried on it; what fails alone does not hold up the rest."""
+    text = STUB + '\n\ndef mean(items):\n    """Total by the number of items."""\n    ...\n'
+    tests = {**TESTS, "t::mean": "mean([(2, 3)]) == 6"}
+    script = {
+        "total": {"skeleton": [ALONE]},
+        "mean": {"skeleton": [block("def mean(items):\n    return total(items) / len(items)")]},
+    }
+    played = await play(choose("auto"), text, tests, script, roots=("total", "mean"))
+    assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
