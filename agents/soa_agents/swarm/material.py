@@ -18,6 +18,7 @@ from soa_agents.swarm.skim import Binding, Skim, brief, class_line, indented, sk
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header
+from soa_agents.workspace.snapshot import is_test_file
 
 _BINDINGS, _SIBLINGS, _CALLEES, _USEFUL, _TYPES = 60, 40, 12, 6, 6
 _WHOLE = 3  # short siblings that are quoted whole
@@ -216,7 +217,7 @@ def callers(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece
     pieces: list[Piece] = []
     for caller in islice(sorted(graph.callers(focus.function)), 40):
         found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
-        if found and len(pieces) < 2 and not _is_test(caller.path):
+        if found and len(pieces) < 2 and not is_test_file(caller.path):
             text = texts[caller.path]
             lines = _mentioning(dedented(text, found), focus.function.name)
             quoted = f"# in {caller}\n{brief(text, found)}\n" + "\n".join(lines)
@@ -301,8 +302,3 @@ def _parts(name: str) -> frozenset[str]:
     """The words of an identifier."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return frozenset(spaced.split("_")) - _COMMON - {""}
-
-
-def _is_test(path: str) -> bool:
-    file = path.rpartition("/")[2]
-    return file.startswith("test_") or file.endswith("_test.py") or file == "conftest.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,19 +40,20 @@ class Class:
     bases: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Skim:
-    """What stands in one file, in file order."""
+    """What stands in one file, in file order. Compared by identity, which costs nothing."""
 
     path: str
     text: str
     bindings: tuple[Binding, ...]
     classes: tuple[Class, ...]
     functions: tuple[Function, ...]
+    by_name: Mapping[str, Function]
 
     def function(self, qualname: str) -> Function | None:
         """The function of that qualified name."""
-        return next((f for f in self.functions if f.id.qualname == qualname), None)
+        return self.by_name.get(qualname)
 
     def class_named(self, qualname: str) -> Class | None:
         """The class of that qualified name."""
@@ -70,7 +71,8 @@ def skim(path: str, text: str) -> Skim:
         if node.type == "class_definition"
     )
     bindings = tuple(b for b in bindings if b.names != {"__all__"})  # long, and says nothing new
-    return Skim(path, text, bindings, classes, functions(path, text))
+    found = functions(path, text)
+    return Skim(path, text, bindings, classes, found, {f.id.qualname: f for f in found})
 
 
 def words(text: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
@@ -137,7 +138,7 @@ class _Subject:
         self.node: Node = state.nodes[ask.agent]
         self.mother: Node | None = state.nodes.get(self.node.parent or "")
         self.function = self.node.function
-        self.texts = {**viewer.texts, **state.texts}
+        self.texts: Mapping[str, str] = ChainMap(dict(state.texts), viewer.texts)  # type: ignore[arg-type]  # only read
         self.file = skim(self.function.path, self.texts.get(self.function.path, ""))
         self.report = state.report(ask.about) if ask.about else None
         self.tests = self._tests()
