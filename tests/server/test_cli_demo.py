@@ -32,7 +32,7 @@ def test_it_ends_well_and_soon(session: tuple[subprocess.CompletedProcess[str], 
 @pytest.mark.parametrize(
     "line",
     [
-        "Model: bundled scripted replies (no model is configured; written by hand, not by a language model)",
+        "Model: bundled scripted replies (no model is configured; they were written by hand",
         "1  Generate: billing/invoice.py::total_due",
         "tests 0/4 → 4/4, nothing else changed",
         "2  Regenerate: text/slug.py::slugify",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -15,7 +16,7 @@ from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import agents_map, scan
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
-from soa_server.cli import place, show, words
+from soa_server.cli import exits, jobs, place, show, words
 from soa_server.cli.options import Workspace, workspace
 from soa_server.settings import state_folder
 
@@ -32,17 +33,18 @@ Examples:
 @click.command(epilog=EXAMPLES, short_help="Show the functions and how they stand.")
 @click.argument("path", default=".", metavar="[PATH]")
 @click.option("--stubs", is_flag=True, help="Only functions that are still stubs.")
-@click.option("--failing", is_flag=True, help="Only functions whose tests fail.")
+@click.option("--failing", is_flag=True, help="Run all tests and keep the functions behind failing ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
     """Print the functions of the workspace as agents: whose children they are, and how they stand.
 
-    Nothing is executed: tests are those that name or import a function, as read from the files.
+    Nothing is executed without --failing: tests are those that use a function, as read from the files.
     """
     here = workspace()
     wanted = {name for name, on in (("stub", stubs), ("failing", failing)) if on}
     below = place.relative(path, here.root, here.here)
-    agents = [a for a in _agents(here) if _inside(a, below) and (not wanted or a["status"] in wanted)]
+    known = _tested(here, _agents(here)) if failing else _agents(here)
+    agents = [a for a in known if _inside(a, below) and (not wanted or a["status"] in wanted)]
     if as_json:
         click.echo(json.dumps({"agents": agents, "complete": True}, ensure_ascii=False))
         return
@@ -59,6 +61,22 @@ def _agents(here: Workspace) -> list[dict[str, Any]]:
     return agents_map(CallGraph(scan(snapshot, state_folder() / "index" / "commands.sqlite")))
 
 
+def _tested(here: Workspace, agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The agents with what a run of all tests says of them. Ends the command when the tests cannot be run."""
+    result, _ = jobs.ran(here, "runTests", ["."])
+    if result.update.state != "done":
+        exits.say(result.update.message)
+        sys.exit(result.exit_code)
+    behind = {failure.suspect for failure in result.failures}
+    passing = {nodeid.partition("[")[0] for nodeid in result.passing}
+    known = []
+    for agent in agents:
+        passes = agent["status"] == "unknown" and passing.issuperset(agent["tests"])
+        status = "failing" if agent["function"] in behind else "passing" if passes else agent["status"]
+        known.append({**agent, "status": status})
+    return known
+
+
 def _inside(agent: Mapping[str, Any], below: str) -> bool:
     path = FunctionId.parse(agent["function"]).path
     return below == "." or path == below or path.startswith(f"{below}/")
@@ -71,8 +89,6 @@ def _lines(members: list[dict[str, Any]]) -> Iterable[str]:
     for agent, name in zip(members, names, strict=True):
         branch = "└─" if agent is members[-1] else "├─"
         status = MARKS[agent["status"]]
-        if agent["status"] == "failing":
-            status += f" {len(agent['tests'])}"
         yield f"{branch} {name:<{width}}  {status:<10}  {agent['role'].title():<6}  {_tests(agent)}".rstrip()
 
 

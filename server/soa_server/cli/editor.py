@@ -46,13 +46,15 @@ class Editor:
         self._texts: dict[str, str] = {}
         self._ends: dict[str, Json] = {}
         self._changed = asyncio.Condition()
+        self._draining: asyncio.Task[None] | None = None
         self._client = JsonRPCClient(JsonRPCProtocol, _plain_converter)
         self._listen()
 
     async def start(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         """Start the server's process and introduce the editor to it."""
         environment: Any = dict(env)
-        await self._client.start_io(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
+        await self._client.start_io(*command, env=environment)
+        self._draining = asyncio.create_task(self._drain())
         await self._ask(
             "initialize",
             {
@@ -116,6 +118,12 @@ class Editor:
         if job not in self._ends:
             raise ConnectionError(f"the server ended with code {process.returncode} while it worked")
         return self._ends[job]
+
+    async def _drain(self) -> None:
+        """Read what the server logs, so that it never waits for a reader."""
+        process = self._client._server
+        while process is not None and process.stderr is not None and await process.stderr.read(65536):
+            pass
 
     async def _ask(self, method: str, params: Any) -> Any:
         if method == "workspace/executeCommand":

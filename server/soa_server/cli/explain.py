@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 
 import click
 from rich.text import Text
-from soa_agents.swarm.job import StartJob
 
-from soa_server.cli import place, show, words
+from soa_server.cli import jobs, place, show, words
 from soa_server.cli.generate import kind_of
 from soa_server.cli.options import workspace
 
@@ -34,14 +32,7 @@ def command(function: str, step: str) -> None:
 
     here = workspace()
     target = place.function_id(function, here.root, here.here)
-    start = StartJob(
-        job_id=uuid.uuid4().hex[:12],
-        kind=kind_of(here, [target]),
-        folders=(place.folder_ref(here.root),),
-        targets=(str(target),),
-        settings=here.settings,
-        buffers={},
-    )
+    start = jobs.new_job(here, kind_of(here, [target]), [str(target)])
     rows = asyncio.run(explain(start, str(target), step))
     out = show.console()
     for row in rows:

@@ -22,7 +22,21 @@ from soa_server.cli.options import Output, Workspace
 
 def run(workspace: Workspace, kind: JobKind, targets: Sequence[str], output: Output) -> int:
     """Run one job to its end, print it and write it where that was asked for. Returns the exit code."""
-    start = StartJob(
+    result, agents = ran(workspace, kind, targets)
+    return finish(workspace, output, result, agents)
+
+
+def ran(workspace: Workspace, kind: JobKind, targets: Sequence[str]) -> tuple[JobResult, int]:
+    """Run one job and show it while it runs. Returns how it ended and how many agents took part."""
+    start = new_job(workspace, kind, targets)
+    with show.Progress(show.console(stderr=True)) as progress:
+        result = asyncio.run(_engine(start, workspace.key, progress))
+    return result, progress.board.size
+
+
+def new_job(workspace: Workspace, kind: JobKind, targets: Sequence[str]) -> StartJob:
+    """A job on the disk's texts: the command line has no open documents."""
+    return StartJob(
         job_id=uuid.uuid4().hex[:12],
         kind=kind,
         folders=(place.folder_ref(workspace.root),),
@@ -31,9 +45,6 @@ def run(workspace: Workspace, kind: JobKind, targets: Sequence[str], output: Out
         buffers={},
         sandbox_consent=workspace.sandbox_consent,
     )
-    with show.Progress(show.console(stderr=True)) as progress:
-        result = asyncio.run(_engine(start, workspace.key, progress))
-    return finish(workspace, output, result, progress.board.size)
 
 
 async def _engine(start: StartJob, key: str | None, progress: show.Progress) -> JobResult:
