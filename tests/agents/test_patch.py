@@ -1,4 +1,4 @@
-"""Patches: nothing outside the edits changes, undo is exact, git takes the diffs, moved text is found again."""
+"""Patches: nothing outside the edits changes, undo is exact, git takes diffs, moved text is found again."""
 
 from __future__ import annotations
 

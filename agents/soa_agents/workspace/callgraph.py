@@ -29,11 +29,17 @@ class CallGraph:
         self.modules = self.names.modules
         self._functions = {path: {f.qualname: f for f in each.functions} for path, each in facts.items()}
         self._users: defaultdict[str, list[tuple[User, str]]] = defaultdict(list)
+        self._aliases: defaultdict[str, set[str]] = defaultdict(set)
         for path, each in facts.items():
             own = [(f.qualname, f.uses) for f in each.functions]
             for qualname, uses in ((FunctionId.MODULE, each.uses), *own):
                 for use in uses:
-                    self._users[use.rpartition(".")[2]].append((User(path, qualname), use))
+                    for part in set(use.split(".")):
+                        self._users[part].append((User(path, qualname), use))
+            for bound in each.imports:
+                if bound.attribute and bound.name not in (bound.attribute, "*"):
+                    self._aliases[bound.attribute].add(bound.name)
+        self._subclasses: defaultdict[Thing, set[Thing]] | None = None
 
     def function(self, function: FunctionId) -> FunctionFact | None:
         """What is known of a function; None when it is not in the workspace."""
@@ -53,11 +59,15 @@ class CallGraph:
     def callers(self, function: FunctionId) -> tuple[FunctionId, ...]:
         """The functions (tests and `path::<module>` too) that use `function` by name."""
         plain = _unnumbered(function)
-        names = {function.name}
-        if function.name in ("__init__", "__new__", "__post_init__", "__call__"):
-            names.add(plain.qualname.split(".")[-2] if "." in plain.qualname else "")
-        users = [(user, use) for name in names for user, use in self._users.get(name, ())]
-        found = {FunctionId(*user) for user, use in users if self._means(user, use, plain)}
+        owner = plain.qualname.rpartition(".")[0]
+        if plain.name == "__init__" and owner:
+            classes = self._with_subclasses(Thing("class", plain.path, owner))
+            names = {plain.name, *(each.qualname.rpartition(".")[2] for each in classes)}
+        else:
+            names = {plain.name}
+        users = {pair for name in names for pair in self._uses_of(name)}
+        things = ((user, self.names.resolve(user, use)) for user, use in users)
+        found = {FunctionId(*user) for user, thing in things if thing and self._called(thing) == plain}
         return tuple(sorted(found - {function, plain}))
 
     def mentions(self, function: FunctionId) -> tuple[FunctionId, ...]:
@@ -66,30 +76,61 @@ class CallGraph:
         found = {
             FunctionId(*user)
             for user, use in self._users.get(function.name, ())
-            if "." in use and user.path in near and self.names.resolve(user, use) is None
+            if use.endswith(f".{function.name}")
+            and user.path in near
+            and self.names.resolve(user, use) is None
         }
         return tuple(sorted(found - {function}))
 
     def users_of_class(self, path: str, qualname: str) -> tuple[FunctionId, ...]:
-        """The functions that name a class."""
-        wanted = Thing("class", path, qualname)
-        users = self._users.get(qualname.rpartition(".")[2], ())
-        return tuple(
-            sorted({FunctionId(*user) for user, use in users if self.names.resolve(user, use) == wanted})
-        )
+        """The functions that name a class, a subclass of it, or something inside one of them."""
+        wanted = self._with_subclasses(Thing("class", path, qualname))
+        found = {
+            FunctionId(*user)
+            for each in wanted
+            for user, use in self._uses_of(each.qualname.rpartition(".")[2])
+            if any(thing in wanted for thing in self._things_along(user, use))
+        }
+        return tuple(sorted(found))
+
+    def _things_along(self, user: User, use: str) -> Iterator[Thing | None]:
+        """What `a.b.c`, `a.b` and `a` mean."""
+        while use:
+            yield self.names.resolve(user, use)
+            use = use.rpartition(".")[0]
+
+    def _uses_of(self, name: str) -> Iterator[tuple[User, str]]:
+        """Every use that spells `name`, or a name that an import gave to something called so."""
+        spellings = {name}
+        waiting = [name]
+        while waiting:
+            more = self._aliases.get(waiting.pop(), set()) - spellings
+            spellings |= more
+            waiting += more
+        for each in spellings:
+            yield from self._users.get(each, ())
+
+    def _with_subclasses(self, thing: Thing) -> set[Thing]:
+        if self._subclasses is None:
+            self._subclasses = defaultdict(set)
+            for path, facts in self.facts.items():
+                for each in facts.classes:
+                    for base in each.bases:
+                        parent = self.names.resolve(User(path, each.qualname), base)
+                        if parent is not None:
+                            self._subclasses[parent].add(Thing("class", path, each.qualname))
+        found, waiting = {thing}, [thing]
+        while waiting:
+            more = self._subclasses.get(waiting.pop(), set()) - found
+            found |= more
+            waiting += more
+        return found
 
     def _called(self, thing: Thing) -> FunctionId | None:
         if thing.kind == "class":
             found = self.names.method(thing, "__init__", 0)
             return FunctionId(found.path, found.qualname) if found else None
         return FunctionId(thing.path, thing.qualname) if thing.kind == "function" else None
-
-    def _means(self, user: User, use: str, function: FunctionId) -> bool:
-        thing = self.names.resolve(user, use)
-        if thing is None:
-            return False
-        of_class = thing.kind == "class" and f"{thing.qualname}.{function.name}" == function.qualname
-        return thing.path == function.path and (of_class or thing.qualname == function.qualname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +192,11 @@ def _followed(graph: CallGraph, function: FunctionId) -> Iterator[str]:
         yield from _set_up(graph, current)
         if current.qualname == FunctionId.MODULE:
             continue
-        users = {*graph.callers(current), *graph.mentions(current)} - seen
+        users = {*graph.callers(current), *graph.mentions(current)}
+        if current.name.startswith("__"):  # called by operators and statements, without its name
+            users.update(_users_of_owner(graph, current))
+        waiting += users - seen
         seen |= users
-        waiting += users
 
 
 def _set_up(graph: CallGraph, function: FunctionId) -> Iterator[str]:

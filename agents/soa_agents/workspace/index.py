@@ -167,8 +167,9 @@ def _prepared(store: sqlite3.Connection) -> sqlite3.Connection:
         store.execute("PRAGMA journal_mode = WAL")
         store.execute(_TABLE)
         store.execute(f"PRAGMA user_version = {_VERSION}")
-        store.execute("SELECT disk, path, size, mtime_ns, digest, facts FROM files LIMIT 1")
         store.commit()
+        if store.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("the cache is damaged")
     except BaseException:
         store.close()
         raise

@@ -1,0 +1,129 @@
+"""The index: what is cached is what would be read anew, and no state of the cache does harm."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from soa_agents.workspace.callgraph import CallGraph
+from soa_agents.workspace.index import agents_map, main, scan
+from soa_agents.workspace.snapshot import Snapshot, open_folders
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    (root / "tests").mkdir(parents=True)
+    (root / "shop.py").write_text("def total(x): return part(x)\ndef part(x): ...\ndef lone(): return 1\n")
+    (root / "tests/test_shop.py").write_text("import shop\ndef test_total(): shop.total(1)\n")
+    (root / "binary.py").write_bytes(b"\0")
+    return root
+
+
+def kept(cache: Path) -> list[str]:
+    with sqlite3.connect(cache) as store:
+        return sorted(path for (path,) in store.execute("SELECT path FROM files"))
+
+
+def test_a_second_scan_reads_nothing_and_says_the_same(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache/index.db"
+    snapshot = Snapshot(open_folders([root]))
+    first = scan(snapshot, cache)
+    assert sorted(first) == ["shop.py", "tests/test_shop.py"]
+    stamp = (root / "shop.py").stat()
+    (root / "shop.py").write_text("#" * stamp.st_size)
+    os.utime(root / "shop.py", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert scan(snapshot, cache) == first, "same size and time: the file was not opened"
+    os.utime(root / "shop.py", ns=(0, 0))
+    assert scan(snapshot, cache)["shop.py"].functions == ()
+
+
+def test_changed_new_and_deleted_files_are_seen(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "index.db"
+    snapshot = Snapshot(open_folders([root]))
+    scan(snapshot, cache)
+    (root / "shop.py").unlink()
+    (root / "new.py").write_text("def f(): ...\n")
+    assert sorted(scan(snapshot, cache)) == ["new.py", "tests/test_shop.py"] == kept(cache)
+
+
+def test_buffers_are_read_and_never_cached(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "index.db"
+    buffered = Snapshot(open_folders([root]), {"shop.py": "def typed(): ..."})
+    assert [f.qualname for f in scan(buffered, cache)["shop.py"].functions] == ["typed"]
+    assert kept(cache) == ["tests/test_shop.py"]
+    assert len(scan(Snapshot(open_folders([root])), cache)["shop.py"].functions) == 3
+
+
+def spoil_rows(cache: Path) -> None:
+    with sqlite3.connect(cache) as store:
+        store.execute("UPDATE files SET facts = '{}'")
+    store.close()
+
+
+def age(cache: Path) -> None:
+    with sqlite3.connect(cache) as store:
+        store.execute("DROP TABLE files")
+        store.execute("CREATE TABLE files (other)")
+        store.execute("PRAGMA user_version = 99")
+    store.close()
+
+
+SPOILED = {
+    "garbage": lambda cache: cache.write_bytes(b"garbage" * 1000),
+    "empty": lambda cache: cache.write_bytes(b""),
+    "cut off": lambda cache: cache.write_bytes(cache.read_bytes()[:5000]),
+    "rows": spoil_rows,
+    "another version": age,
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_spoiled_cache_is_made_anew(root: Path, tmp_path: Path, how: str) -> None:
+    cache = tmp_path / "index.db"
+    snapshot = Snapshot(open_folders([root]))
+    first = scan(snapshot, cache)
+    SPOILED[how](cache)
+    assert scan(snapshot, cache) == first
+    assert kept(cache) == sorted(first)
+
+
+def test_a_cache_that_cannot_be_is_done_without(root: Path) -> None:
+    snapshot = Snapshot(open_folders([root]))
+    assert scan(snapshot, root / "shop.py" / "index.db") == scan(snapshot, root) == scan(snapshot)
+
+
+def test_functions_are_mapped_to_agents(root: Path) -> None:
+    graph = CallGraph(scan(Snapshot(open_folders([root]))))
+    assert agents_map(graph) == [
+        {
+            "function": "shop.py::total",
+            "role": "mother",
+            "children": ["shop.py::part"],
+            "tests": ["tests/test_shop.py::test_total"],
+            "status": "unknown",
+        },
+        {"function": "shop.py::part", "role": "child", "children": [], "tests": [], "status": "stub"},
+        {"function": "shop.py::lone", "role": "child", "children": [], "tests": [], "status": "untested"},
+    ]
+    assert agents_map(graph, "tests/test_shop.py") == agents_map(graph, "none.py") == []
+
+
+def test_the_indexer_fills_the_cache_and_exits(root: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "soa_agents.workspace.index",
+        "--cache",
+        str(tmp_path / "c.db"),
+        str(root),
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert kept(tmp_path / "c.db") == ["shop.py", "tests/test_shop.py"]
+    with pytest.raises(SystemExit):
+        main(["--cache", str(tmp_path / "c.db")])
