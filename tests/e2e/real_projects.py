@@ -124,7 +124,7 @@ def _packages() -> Path:
 
 
 def _environment(folder: Path, project: Project) -> None:
-    """A virtual environment in `.venv` that sees the shared packages and the code, as if installed editable."""
+    """A virtual environment in `.venv` that sees the shared packages and the code, as installed editable."""
     venv = folder / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=60)
     (site_packages,) = venv.glob("lib/python*/site-packages")
