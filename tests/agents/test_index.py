@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.index import agents_map, main, scan
+from soa_agents.workspace.index import agents_map, main, scan, stored
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 
@@ -127,3 +127,12 @@ def test_the_indexer_fills_the_cache_and_exits(root: Path, tmp_path: Path) -> No
     assert kept(tmp_path / "c.db") == ["shop.py", "tests/test_shop.py"]
     with pytest.raises(SystemExit):
         main(["--cache", str(tmp_path / "c.db")])
+
+
+def test_what_is_stored_is_read_without_a_look_at_the_files(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "index.db"
+    snapshot = Snapshot(open_folders([root]))
+    assert stored(snapshot, cache) == {}
+    first = scan(snapshot, cache)
+    (root / "shop.py").unlink()
+    assert stored(snapshot, cache) == first
