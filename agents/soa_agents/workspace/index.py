@@ -155,8 +155,9 @@ def _open(cache: Path | None) -> sqlite3.Connection:
             except sqlite3.OperationalError:
                 break  # read-only or locked: not ours to remove
             except (sqlite3.DatabaseError, OSError):
-                with suppress(OSError):
-                    cache.unlink()
+                for end in ("", "-wal", "-shm"):  # a journal left behind would be played into the new file
+                    with suppress(OSError):
+                        cache.with_name(cache.name + end).unlink()
     return _prepared(sqlite3.connect(":memory:"))
 
 
