@@ -1,4 +1,4 @@
-"""A job without processes: scripted replies, and tests that are expressions evaluated on the candidate's module.
+"""A job without processes: scripted replies, and tests that are expressions on the candidate's module.
 
 The engine, the fold, the protocols, the reading of replies and the assembly are the real ones.
 """
@@ -24,12 +24,13 @@ from soa_agents.verify.report import Frame, Overlay, Report, Selection, TestResu
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 
+PATH = "shop.py"
 Script = Mapping[str, Mapping[str, Sequence[str]]]  # function's name -> step -> replies in turn
 
 
 @dataclass
 class Scripted:
-    """A model that answers by name and step; the last reply of a list is given again. Hears what it was asked."""
+    """A model that answers by name and step, the last reply of a list again and again."""
 
     script: Script
     shuffle: random.Random | None = None
@@ -132,23 +133,24 @@ class Played:
 
 
 def started(
-    text: str, tests: Mapping[str, str], roots: Sequence[str], limits: Limits, path: str
+    text: str, tests: Mapping[str, str], roots: Sequence[str], limits: Limits, needs: Mapping[str, str]
 ) -> JobStarted:
-    """The first event of a job on one file."""
+    """The first event of a job on one file; `needs` names for a root another one that it calls."""
     targets = [
         Target(
-            f"{path}::{root}",
+            f"{PATH}::{root}",
             "generate",
             tuple(tests),
             tuple(tests),
-            f">>> {root}(" in text,
+            has_examples=f">>> {root}(" in text,
+            needs=(f"{PATH}::{needs[root]}",) if root in needs else (),
             advice="test_soa.py",
         )
         for root in roots
     ]
-    stubs = {f.id.qualname: str(f.id) for f in functions(path, text) if f.is_stub}
+    stubs = {PATH: {f.id.qualname: str(f.id) for f in functions(PATH, text) if f.is_stub}}
     return JobStarted(
-        "job", "generate", "mother_child", tuple(targets), {path: text}, {path: stubs}, limits, {}, 0, 0.0
+        "job", "generate", "mother_child", tuple(targets), {PATH: text}, stubs, limits, {}, 0, 0.0
     )
 
 
@@ -159,19 +161,17 @@ async def play(
     script: Script,
     *,
     roots: Sequence[str] = (),
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     shuffle: random.Random | None = None,
+    needs: Mapping[str, str] | None = None,
     heard: Callable[[State, Event], None] = lambda state, event: None,
 ) -> Played:
     """Run one job on one file to its end. The first function is the target unless `roots` name others."""
-    path = "shop.py"
-    names = tuple(roots) or (functions(path, text)[0].id.qualname,)
-    runner = Expressions(path, text, tests)
-    first = started(text, tests, names, limits, path)
-    baseline = BaselineMeasured(
-        await runner.run({}, Selection(tuple(tests), tuple(FunctionId(path, n) for n in names)))
-    )
-    events: list[Event] = [first, baseline]
+    names = tuple(roots) or (functions(PATH, text)[0].id.qualname,)
+    runner = Expressions(PATH, text, tests)
+    first = started(text, tests, names, limits or Limits(), needs or {})
+    asked = Selection(tuple(tests), tuple(FunctionId(PATH, n) for n in names))
+    events: list[Event] = [first, BaselineMeasured(await runner.run({}, asked))]
     model = Scripted(script, shuffle)
     engine = Engine(protocol, Ports(model, runner, Plain(), events.append, heard), replay(events))
     return Played(await engine.run(), engine.state, events, model, runner)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import pytest
 from agents.playground import Played, Script, play
-
 from soa_agents.protocols import choose
 from soa_agents.settings import Limits
 from soa_agents.swarm import candidate
@@ -199,5 +198,5 @@ async def test_several_targets_are_written_apart_and_proven_together() -> None:
         "total": {"skeleton": [ALONE]},
         "mean": {"skeleton": [block("def mean(items):\n    return total(items) / len(items)")]},
     }
-    played = await play(choose("auto"), text, tests, script, roots=("total", "mean"))
+    played = await play(choose("auto"), text, tests, script, roots=("total", "mean"), needs={"mean": "total"})
     assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
