@@ -1,0 +1,155 @@
+"""The cold run: `python -m pytest` in the folder, in a new process, as the person would start it.
+
+The candidate lies there as real files, so that processes started by tests see it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from soa_agents.errors import NoSandbox
+from soa_agents.settings import Limits, TestSettings
+from soa_agents.verify import records
+from soa_agents.verify.diagnosis import Run, diagnose
+from soa_agents.verify.guard import tampered
+from soa_agents.verify.interpreter import Interpreter
+from soa_agents.verify.plan import PLUGIN, Layer
+from soa_agents.verify.report import Overlay, Report, Selection, TestResult
+from soa_agents.verify.sandbox import REFUSED, Command, Ended, Jailed, choose, jailed
+from soa_agents.workspace.snapshot import encode_like, read_text
+
+TEXT_CAP = 4000  # characters of one message, and of one test's output
+_GRACE = 4.0  # seconds that the plugin has to interrupt a test before the whole run is killed
+
+
+@dataclass(frozen=True, slots=True)
+class ColdRunner:
+    """Runs the tests of one folder; any number of runs may be under way.
+
+    `prefix` is what the folder's paths begin with in a workspace of several folders ("name/"), else "".
+    """
+
+    root: Path
+    interpreter: Interpreter
+    settings: TestSettings
+    limits: Limits
+    level: Layer
+    prefix: str = ""
+
+    @classmethod
+    def open(
+        cls, root: Path, interpreter: Interpreter, settings: TestSettings, limits: Limits, prefix: str = ""
+    ) -> ColdRunner:
+        """A runner at the strongest level this machine has; raises `NoSandbox`."""
+        return cls(root.resolve(), interpreter, settings, limits, choose(settings.sandbox), prefix)
+
+    async def run(self, overlay: Overlay, tests: Selection) -> Report:
+        """Run `tests` on the disk with `overlay` over it. A red or hanging test is a value in the report.
+
+        Cancelling ends every process of the run at once. Raises `NoSandbox` when the jail cannot be built.
+        """
+        start = time.perf_counter()
+        texts = {self._inner(path): text for path, text in overlay.items() if self._is_here(path)}
+        files = {path: encode_like(self.root / path, text) for path, text in texts.items()}
+        asked = self._asked(tests)
+        named = self._named_files(asked, files)
+        if not (tests.everything or named):
+            return Report(tuple(records.missing(tests.tests, [])))
+        session = records.Session()
+        command = self._command(files, asked, named if not tests.everything else ())
+        async with jailed(command, self.level) as running:
+            await self._listen(running, session)
+            ended = await running.ended()
+        if ended.status == REFUSED and not session.tests:
+            raise NoSandbox(
+                f"The sandbox could not be built: {_last_line(ended.output)} `soa doctor` says more."
+            )
+        report = self._report(session, ended, tests, files)
+        return replace(report, seconds=time.perf_counter() - start)
+
+    def _is_here(self, path: str) -> bool:
+        return path.startswith(self.prefix)
+
+    def _inner(self, path: str) -> str:
+        return path.removeprefix(self.prefix)
+
+    def _asked(self, tests: Selection) -> _Asked:
+        doctests: dict[str, list[str]] = {}
+        for function in tests.doctests:
+            if self._is_here(function.path):
+                doctests.setdefault(self._inner(function.path), []).append(function.qualname)
+        wanted = None if tests.everything else tuple(self._inner(t) for t in tests.tests if self._is_here(t))
+        return _Asked(wanted, doctests)
+
+    def _named_files(self, asked: _Asked, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The files to give to pytest: those that are there, lest one missing stops the others."""
+        names = dict.fromkeys(name.partition("::")[0] for name in (*(asked.wanted or ()), *asked.doctests))
+        return tuple(name for name in names if name in files or (self.root / name).exists())
+
+    def _command(self, files: Mapping[str, bytes], asked: _Asked, named: tuple[str, ...]) -> Command:
+        request = {
+            "root": ".",
+            "wanted": asked.wanted,
+            "doctests": asked.doctests,
+            "seconds": self.settings.timeout_seconds,
+            "cap": TEXT_CAP,
+        }
+        return Command(
+            interpreter=self.interpreter.path,
+            arguments=("-m", "pytest", "-p", PLUGIN, *self.settings.args, *(f"./{name}" for name in named)),
+            folder=self.root,
+            files=files,
+            variables={"SOA_REQUEST": json.dumps(request)},
+            memory_mb=self.limits.memory_mb,
+            seconds=self.limits.seconds,
+        )
+
+    async def _listen(self, running: Jailed, session: records.Session) -> None:
+        """Take the plugin's lines; kill the run when a test does not even end when it is interrupted."""
+        lines = running.results()
+        while True:
+            patience = self.settings.timeout_seconds + _GRACE if session.running else None
+            try:
+                session.add(await asyncio.wait_for(anext(lines), patience))
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                running.kill("stuck")
+                return
+
+    def _report(
+        self, session: records.Session, ended: Ended, tests: Selection, files: Mapping[str, bytes]
+    ) -> Report:
+        def true_bytes(path: str) -> bytes | None:
+            place = self.root / path
+            return files[path] if path in files else place.read_bytes() if place.is_file() else None
+
+        def text(path: str) -> str | None:
+            return files[path].decode("utf-8", "replace") if path in files else read_text(self.root / path)
+
+        found = records.results(session, records.Names(self.prefix, text))
+        run = Run(self.root, self.prefix, self.interpreter.path, self.settings, self.limits)
+        fault, problem = diagnose(run, session, ended, tampered(session.files, true_bytes))
+        if session.running:
+            outcome: Literal["timeout", "error"] = "timeout" if fault in ("hang", "time") else "error"
+            found.append(TestResult(self.prefix + session.running, outcome, message=problem))
+        found += records.missing(tests.tests, found)
+        return Report(tuple(found), problem, 0.0, fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A selection in the folder's own paths; `wanted` is None for everything."""
+
+    wanted: tuple[str, ...] | None
+    doctests: Mapping[str, list[str]]
+
+
+def _last_line(output: str) -> str:
+    return output.strip().rpartition("\n")[2]

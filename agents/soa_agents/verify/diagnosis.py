@@ -1,0 +1,149 @@
+"""What went wrong with a run as a whole, in one sentence for a person."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from soa_agents.settings import Limits, TestSettings
+from soa_agents.verify.records import Session
+from soa_agents.verify.report import Fault
+from soa_agents.verify.sandbox import Ended
+from soa_agents.verify.tree import is_environment
+from soa_agents.workspace.snapshot import is_test_file
+
+_USAGE, _INTERNAL = 4, 3  # pytest's exit statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was run, for the sentences."""
+
+    root: Path
+    prefix: str
+    interpreter: Path
+    settings: TestSettings
+    limits: Limits
+
+
+def diagnose(run: Run, session: Session, ended: Ended, changed: tuple[str, ...]) -> tuple[Fault, str]:
+    """The fault of a run and the sentence for it; two empty strings when it went well, red tests included."""
+    at = f" while {run.prefix}{session.running} ran" if session.running else ""
+    leave_out = "or leave tests out with soa.tests.args"
+    if changed:
+        return (
+            "tampered",
+            f"The run changed {run.prefix}{changed[0]} before it was read, so it proves nothing.",
+        )
+    if ended.killed == "memory":
+        said = f"The tests used more than {run.limits.memory_mb} MB and were stopped{at}."
+        return "memory", f"{said} Raise soa.limits.memoryMb, {leave_out}."
+    if ended.killed == "processes":
+        return (
+            "processes",
+            f"The tests started too many processes and were stopped{at}. Leave them out with soa.tests.args.",
+        )
+    if ended.killed == "time":
+        said = f"The tests did not finish within {run.limits.seconds:g} s and were stopped{at}."
+        return "time", f"{said} Raise soa.limits.seconds, {leave_out}."
+    if ended.killed == "stuck":
+        said = f"{run.prefix}{session.running} did not finish within {run.settings.timeout_seconds:g} s"
+        return "hang", (
+            f"{said} and could not be interrupted, so the tests after it did not run. "
+            "Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
+        )
+    if session.status is None:
+        return _ended_early(run, session, ended, at)
+    if session.collected == 0 and not session.tests:
+        return _nothing(run, session)
+    if session.status == _INTERNAL:
+        return (
+            "died",
+            f"pytest itself failed: {_internal(ended.output)}. Run it in a terminal to see the whole.",
+        )
+    return "", ""
+
+
+def _ended_early(run: Run, session: Session, ended: Ended, at: str) -> tuple[Fault, str]:
+    if "No module named pytest" in ended.output:
+        shown = (
+            run.interpreter.relative_to(run.root)
+            if run.interpreter.is_relative_to(run.root)
+            else run.interpreter
+        )
+        return "no_pytest", (
+            f"pytest is not installed in {shown}, which runs this workspace's tests. "
+            "Install it there, or set soa.tests.interpreter."
+        )
+    if session.running or session.tests:
+        return "died", (
+            f"The test process ended by itself (exit status {ended.status}){at}; the tests after it did not run. "
+            "Leave that test out with soa.tests.args."
+        )
+    why = _refusal(ended.output)
+    return "refused", (
+        f"pytest did not start: {why}. Mend that; soa.tests.args and pytest's configuration decide how it starts."
+    )
+
+
+def _nothing(run: Run, session: Session) -> tuple[Fault, str]:
+    first = next(iter(session.broken.values()), "")
+    place = next(_test_files(run.root), "")
+    if not place and not first:
+        return "no_tests", "This workspace has no tests."
+    where = place.partition("/")[0] + "/" if "/" in place else place
+    told = f': "{_last(first)}"' if first else ""
+    return "nothing_collected", (
+        f"pytest collects no tests in this workspace although {where or 'test files'} exists{told}. Mend that first."
+    )
+
+
+def _refusal(output: str) -> str:
+    """The line that says why, out of what pytest prints when it does not start."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for pattern in (
+        r"^E\s{2,}(.+)",
+        r"^__main__\.py: error: (.+)",
+        r"error: (.+)",
+        r"^ERROR:? (.+)",
+        r"^(\w*(?:Error|Exception).*)",
+    ):
+        found = [m.group(1) for line in lines if (m := re.search(pattern, line))]
+        if found:
+            return found[-1].rstrip(".")
+    return lines[-1].rstrip(".") if lines else "it printed nothing"
+
+
+def _internal(output: str) -> str:
+    lines = [
+        line.partition("INTERNALERROR>")[2].strip()
+        for line in output.splitlines()
+        if "INTERNALERROR>" in line
+    ]
+    return next((line for line in reversed(lines) if line), "no reason given").rstrip(".")
+
+
+def _last(text: str) -> str:
+    """The telling line of a collection error."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return (marked or lines or [""])[-1]
+
+
+def _test_files(root: Path) -> Iterator[str]:
+    """Test files of the folder, as far as one look into it tells."""
+    for where, folders, files in os.walk(root):
+        here = Path(where)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not is_environment(here / f))
+        for name in sorted(files):
+            path = (here / name).relative_to(root).as_posix()
+            if (
+                name.endswith(".py")
+                and name != "conftest.py"
+                and is_test_file(path)
+                and name != "__init__.py"
+            ):
+                yield path

@@ -1,0 +1,225 @@
+"""The launcher: builds the jail around itself, then becomes the command. Standard library only.
+
+    engine ── launcher (own session; dies with the engine)
+              └─ builder (new namespaces, mounts)
+                 └─ first process of the new process table: when it ends the kernel ends all the others
+                    └─ the command, without capabilities, behind Landlock and seccomp
+
+It is run by SoA's own interpreter, so the workspace's interpreter itself starts inside the jail. A jail that
+cannot be built is never entered: the launcher says why on standard error and exits with `REFUSED`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from soa_agents.verify import kernel, mounts
+from soa_agents.verify.plan import OWN, Plan
+from soa_agents.verify.tree import copy_tree, lay_over
+
+REFUSED = 121  # exit status: the jail could not be built, nothing was run
+_LOCAL_SOCKETS = (1, 2, 10, 16)  # unix, inet, inet6, netlink: all confined by the network namespace
+_ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER})
+
+
+def main(plan_file: str) -> NoReturn:
+    """Run the plan in `plan_file`; ends with the command's exit status."""
+    plan = Plan.load(Path(plan_file))
+    try:
+        {"namespaces": _in_namespaces, "landlock": _behind_landlock, "scrubbed": _scrubbed}[plan.layer](plan)
+    except OSError as problem:
+        _refuse(problem)
+    raise AssertionError("unreachable")
+
+
+def _refuse(problem: OSError) -> NoReturn:
+    os.write(2, f"the sandbox could not be built: {problem}\n".encode())
+    os._exit(REFUSED)
+
+
+def _in_namespaces(plan: Plan) -> NoReturn:
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    ready, allowed = os.pipe(), os.pipe()
+    builder = _fork(lambda: _builder(plan, ready[1], allowed[0]))
+    os.close(ready[1])
+    if os.read(ready[0], 1):
+        _map_users(builder)
+        os.write(allowed[1], b"x")
+    _leave_with(builder)
+
+
+def _map_users(pid: int) -> None:
+    """Let the builder be who we are; for root everybody keeps their number, so that files do too."""
+    user, group = os.getuid(), os.getgid()
+    place = Path(f"/proc/{pid}")
+    if user == 0:
+        try:
+            (place / "uid_map").write_text("0 0 4294967295\n")
+            (place / "gid_map").write_text("0 0 4294967295\n")
+        except OSError:
+            pass  # root of a container that has itself only a part of the numbers
+        else:
+            return
+    (place / "setgroups").write_text("deny")
+    (place / "uid_map").write_text(f"{user} {user} 1\n")
+    (place / "gid_map").write_text(f"{group} {group} 1\n")
+
+
+def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
+    kernel.unshare(kernel.ALL_NEW)
+    os.write(ready, b"x")
+    if not os.read(allowed, 1):
+        os._exit(REFUSED)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.close(ready)
+    os.close(allowed)
+    kernel.loopback_up()
+    root = mounts.build(plan)
+    _leave_with(_fork(lambda: _first_process(plan, root)))
+
+
+def _first_process(plan: Plan, root: Path) -> NoReturn:
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    mounts.finish(root, plan.processes)
+    worker = _fork(lambda: _worker(plan))
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    _leave_with(worker)
+
+
+def _worker(plan: Plan) -> NoReturn:
+    """The command's own process: the last layers, then the command."""
+    os.setsid()
+    os.chdir(plan.tree)
+    _limit(plan)
+    kernel.drop_capabilities(_ROOT_KEEPS if os.getuid() == 0 else frozenset())
+    if kernel.landlock_version():
+        writable = (plan.tree, OWN, "/tmp", "/dev")  # noqa: S108 - the private one
+        kernel.landlock(("/",), writable, network=True)
+    with contextlib.suppress(OSError):  # a further layer; machines it does not know still have the others
+        kernel.seccomp(_LOCAL_SOCKETS)
+    _become(plan)
+
+
+def _behind_landlock(plan: Plan) -> NoReturn:
+    """Without namespaces: a private copy of the tree, no network at all, processes gathered by the launcher."""
+    tree = _copied(plan)
+
+    def worker() -> NoReturn:
+        os.setsid()
+        os.chdir(tree)
+        _limit(plan)
+        devices = [f"/dev/{name}" for name in (*mounts.DEVICES, "shm", "pts", "ptmx", "tty")]
+        own = [str(tree), *(f"{plan.scratch}/{name}" for name in ("home", "ran", "tmp")), *devices]
+        readable = (*mounts.SYSTEM, *mounts.ETC, *mounts.HARDWARE, *plan.readable, f"{plan.scratch}/lib")
+        kernel.landlock(readable, own, network=False)
+        kernel.seccomp(())
+        _become(plan)
+
+    _gather(worker)
+
+
+def _scrubbed(plan: Plan) -> NoReturn:
+    """With the person's consent only: a private copy of the tree, a clean environment, nothing left running."""
+    tree = _copied(plan)
+
+    def worker() -> NoReturn:
+        os.setsid()
+        os.chdir(tree)
+        _limit(plan)
+        _become(plan)
+
+    _gather(worker)
+
+
+def _copied(plan: Plan) -> Path:
+    scratch = Path(plan.scratch)
+    for name in ("home", "ran", "tmp"):
+        (scratch / name).mkdir()
+    tree = scratch / "tree"
+    copy_tree(Path(plan.tree), tree)
+    lay_over(tree, scratch / "candidate", plan.files)
+    return tree
+
+
+def _gather(worker: Callable[[], NoReturn]) -> NoReturn:
+    """Run `worker`; when it ends, or we are told to, end everything that it started."""
+    if sys.platform == "linux":
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: _end_all(REFUSED))
+    child = _fork(worker)
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            _end_all(_exit_code(status))
+
+
+def _end_all(status: int) -> NoReturn:
+    """Kill every descendant: as subreaper we inherit those whose parents died."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    patience = time.monotonic() + 2
+    while time.monotonic() < patience:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(OSError):
+                os.kill(int(child), signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            break
+        time.sleep(0.005)
+    os._exit(status)
+
+
+def _limit(plan: Plan) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = min(plan.memory_mb, 1024) << 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    if plan.layer == "namespaces":  # elsewhere the limit would count the person's other processes
+        resource.setrlimit(resource.RLIMIT_NPROC, (plan.processes, plan.processes))
+
+
+def _become(plan: Plan) -> NoReturn:
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    # The results pipe was passed on purpose; everything else that is open closes itself on exec.
+    os.execve(plan.argv[0], plan.argv, plan.env)  # noqa: S606 - the whole point of this program
+
+
+def _fork(child: Callable[[], NoReturn]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        child()
+    except OSError as problem:
+        _refuse(problem)
+    except BaseException as problem:  # nothing may run on in the launcher's name
+        _refuse(OSError(0, repr(problem)))
+    raise AssertionError("unreachable")
+
+
+def _leave_with(pid: int) -> NoReturn:
+    """Wait for `pid`, burying others that come to us, and exit as it did."""
+    while True:
+        try:
+            ended, status = os.wait()
+        except InterruptedError:
+            continue
+        if ended == pid:
+            os._exit(_exit_code(status))
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

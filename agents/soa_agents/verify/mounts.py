@@ -1,0 +1,159 @@
+"""A root directory that holds what a test run may see, each thing at its own real path, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from soa_agents.verify import kernel
+from soa_agents.verify.plan import OWN, Plan
+from soa_agents.verify.tree import copy_tree, lay_over
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store")
+HARDWARE = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+# Of /etc what libraries read; never passwords, host keys or the private keys of certificates.
+ETC = tuple(
+    f"/etc/{name}"
+    for name in (
+        "alternatives ca-certificates debian_version fonts gai.conf group host.conf hostname hosts inputrc "
+        "ld.so.cache ld.so.conf ld.so.conf.d ld-musl-x86_64.path locale.alias locale.conf localtime login.defs "
+        "machine-id magic magic.mime mime.types nsswitch.conf os-release passwd pki/ca-trust pki/tls/certs "
+        "protocols resolv.conf services shells ssl/certs ssl/openssl.cnf terminfo timezone"
+    ).split()
+)
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def build(plan: Plan) -> Path:
+    """Assemble the new root below the scratch; the caller is alone in fresh user and mount namespaces.
+
+    Raises `OSError` when the kernel refuses something that the jail cannot do without.
+    """
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+    root = Path(plan.scratch) / "root"
+    root.mkdir()
+    _tmpfs(root, 16)
+    _own_places(root, plan)
+    _devices(root)
+    tree = Path(plan.tree)
+    for path in sorted({*SYSTEM, *ETC, *HARDWARE, *plan.readable}, key=lambda p: p.count("/")):
+        if not Path(path).is_relative_to(tree) and not tree.is_relative_to(path):
+            _show(root, Path(path))
+    _show_tree(root, plan)
+    for path, target in plan.links:
+        link = _inside(root, path)
+        if not os.path.lexists(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+    return root
+
+
+def finish(root: Path, processes: int) -> None:
+    """Give the new root its process table, move into it and close it. Runs in the new process namespace."""
+    try:
+        kernel.mount("proc", str(root / "proc"), "proc", 2 | 4 | 8)
+    except OSError:  # containers mask parts of theirs and then allow no other; Python lives without
+        pass
+    else:
+        try:
+            (root / "proc/sys/kernel/pid_max").write_text(str(max(processes, 301)))
+        except OSError:
+            pass  # an older kernel, or an ordinary user, for whom RLIMIT_NPROC holds
+        kernel.read_only(str(root / "proc"))
+    kernel.enter_root(str(root))
+    kernel.read_only("/", deep=False)
+
+
+def _inside(root: Path, path: str | Path) -> Path:
+    return root / str(path).lstrip("/")
+
+
+def _tmpfs(path: Path, megabytes: int, mode: str = "755") -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    kernel.mount("tmpfs", str(path), "tmpfs", 2 | 4, f"size={megabytes}m,mode={mode}")
+
+
+def _own_places(root: Path, plan: Plan) -> None:
+    for name in ("proc", "run", "var"):
+        (root / name).mkdir()
+    _tmpfs(root / "tmp", max(64, plan.memory_mb // 4), "1777")
+    (root / "var/tmp").symlink_to("/tmp")  # noqa: S108 - the private one
+    own = _inside(root, OWN)
+    _tmpfs(own, 64)
+    for name in ("home", "ran"):
+        (own / name).mkdir()
+    _bind(Path(plan.scratch) / "lib", own / "lib")
+
+
+def _devices(root: Path) -> None:
+    dev = root / "dev"
+    _tmpfs(dev, 1)
+    for name in DEVICES:
+        (dev / name).touch()
+        kernel.mount(f"/dev/{name}", str(dev / name), "", kernel.MS_BIND)
+    _tmpfs(dev / "shm", 512, "1777")
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        (dev / name).symlink_to(target)
+    (dev / "pts").mkdir()
+    try:
+        kernel.mount("devpts", str(dev / "pts"), "devpts", 2 | 8, "newinstance,ptmxmode=0666,mode=0620")
+    except OSError:
+        return  # only tests that open a terminal miss it
+    (dev / "ptmx").symlink_to("pts/ptmx")
+
+
+def _show(root: Path, path: Path) -> None:
+    """Make a path of the real system readable at its own place; what does not exist is passed over."""
+    place = _inside(root, path)
+    if path.is_symlink():
+        if not os.path.lexists(place) and place.parent.resolve() == place.parent:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.readlink())
+        path = path.resolve()
+        place = _inside(root, path)
+    if not path.exists() or _shown(root, path):
+        return
+    _bind(path, place)
+
+
+def _shown(root: Path, path: Path) -> bool:
+    try:
+        return _inside(root, path).samefile(path)
+    except OSError:
+        return False
+
+
+def _bind(path: Path, place: Path) -> None:
+    if path.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    kernel.mount(str(path), str(place), "", kernel.MS_BIND | kernel.MS_REC)
+    kernel.read_only(str(place))
+
+
+def _show_tree(root: Path, plan: Plan) -> None:
+    """Present the folder at its own path: writable to the tests, but what they write is gone afterwards."""
+    scratch, place = Path(plan.scratch), _inside(root, plan.tree)
+    place.mkdir(parents=True, exist_ok=True)
+    lower, upper = scratch / "lower", scratch / "upper"
+    _bind_aside(Path(plan.tree), lower)
+    _tmpfs(upper, max(256, plan.memory_mb // 2))
+    for name in ("over", "work", "copy"):
+        (upper / name).mkdir()
+    shutil.copystat(plan.tree, upper / "over")
+    try:
+        # Short paths without commas or colons, whatever the folder's own name holds.
+        data = f"lowerdir={lower},upperdir={upper}/over,workdir={upper}/work,userxattr"
+        kernel.mount("overlay", str(place), "overlay", 2 | 4, data)
+    except OSError:
+        copy_tree(Path(plan.tree), upper / "copy")
+        kernel.mount(str(upper / "copy"), str(place), "", kernel.MS_BIND)
+    lay_over(place, scratch / "candidate", plan.files)
+
+
+def _bind_aside(path: Path, place: Path) -> None:
+    place.mkdir()
+    kernel.mount(str(path), str(place), "", kernel.MS_BIND | kernel.MS_REC)

@@ -1,0 +1,49 @@
+"""What the launcher is told: one jailed command as plain values. Standard library only, it is read inside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+Layer = Literal["namespaces", "landlock", "scrubbed"]
+
+OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the same names are in the scratch
+PLUGIN = "soa_pytest_plugin"
+RECORDER = "soa_recorder"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One command in a jail.
+
+    `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
+    `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
+    `memory_mb` bounds what the private file systems hold, `processes` how many may be alive at once.
+    """
+
+    layer: Layer
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    tree: str
+    scratch: str
+    readable: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
+    results: int = -1
+    memory_mb: int = 4096
+    processes: int = 1024
+
+    def save(self, path: Path) -> None:
+        """Write the plan where the launcher will read it."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read what `save` wrote."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["links"] = tuple((a, b) for a, b in values["links"])
+        for name in ("argv", "readable", "files"):
+            values[name] = tuple(values[name])
+        return cls(**values)

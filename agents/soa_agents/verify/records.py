@@ -1,0 +1,116 @@
+"""From the plugin's lines to a report: paths and functions as the workspace names them. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from soa_agents.verify.report import Frame, TestResult
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.snapshot import is_test_file
+
+Text = Callable[[str], str | None]  # the text of a path below the folder, None where there is none
+
+
+@dataclass(slots=True)
+class Session:
+    """What the plugin has told so far."""
+
+    tests: list[dict[str, Any]] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)  # file that cannot be collected -> why
+    files: Mapping[str, str] = field(default_factory=dict)  # what decided over the tests -> sha256
+    collected: int = 0
+    running: str = ""  # the test that was started and has not ended
+    status: int | None = None  # pytest's exit status, once it has told it
+
+    def add(self, line: bytes) -> None:
+        """Take one line; a line that is none of the plugin's is passed over."""
+        try:
+            told = json.loads(line)
+            kind = told["kind"]
+        except (ValueError, TypeError, KeyError):
+            return
+        match kind:
+            case "started":
+                self.running = told["nodeid"]
+            case "test":
+                self.tests.append(told)
+                self.running = ""
+            case "collect":
+                self.broken.setdefault(told["nodeid"], told["message"])
+            case "collected":
+                self.collected, self.files = told["count"], told["files"]
+            case "end":
+                self.status = told["status"]
+
+
+class Names:
+    """Names functions by where they begin, and puts the folder's prefix before paths."""
+
+    def __init__(self, prefix: str, text: Text) -> None:
+        self.prefix = prefix
+        self._text = text
+        self._by_line = cache(self._read)
+
+    def function(self, path: str, line: int) -> FunctionId | None:
+        """The function whose definition (first decorator) stands at `line` of `path`."""
+        return self._by_line(path).get(line)
+
+    def _read(self, path: str) -> dict[int, FunctionId]:
+        text = self._text(path)
+        found = functions(self.prefix + path, text) if text is not None else ()
+        return {function.line: function.id for function in found}
+
+    def result(self, told: dict[str, Any]) -> TestResult:
+        """One finished test."""
+        example = told["doctest"]
+        return TestResult(
+            nodeid=self.prefix + told["nodeid"],
+            outcome=told["outcome"],
+            seconds=told["seconds"],
+            message=told["message"],
+            frames=tuple(self._frame(*values) for values in told["frames"]),
+            output=told["output"],
+            doctest=FunctionId(self.prefix + example[0], example[1]) if example else None,
+            ran=self._ran(told["ran"]),
+        )
+
+    def _frame(self, path: str, line: int, name: str, source: str, first_line: int) -> Frame:
+        function = self.function(path, first_line)
+        return Frame(self.prefix + path, line, function.qualname if function else name, source)
+
+    def _ran(self, pairs: list[list[Any]]) -> tuple[FunctionId, ...]:
+        found = {self.function(path, line) for path, line in pairs if not is_test_file(path)}
+        return tuple(sorted(f for f in found if f is not None))
+
+
+def results(session: Session, names: Names) -> list[TestResult]:
+    """Every test and every file that told something, in order, and the test that was running at the end."""
+    found = {told["nodeid"]: names.result(told) for told in session.tests}
+    for path, message in session.broken.items():
+        found[path] = TestResult(names.prefix + path, "error", message=message)
+    return list(found.values())
+
+
+def missing(asked: tuple[str, ...], found: list[TestResult]) -> list[TestResult]:
+    """A result for each node id or file that was asked for and of which nothing was heard."""
+    heard = {name for result in found for name in _names_of(result.nodeid)}
+    return [TestResult(name, "missing") for name in dict.fromkeys(asked) if name not in heard]
+
+
+def _names_of(nodeid: str) -> list[str]:
+    """By what a test may have been asked for: itself, without parameters, its classes, its file, folders."""
+    names = [nodeid]
+    bare = nodeid.partition("[")[0]
+    names.append(bare)
+    while "::" in bare:
+        bare = bare.rpartition("::")[0]
+        names.append(bare)
+    while "/" in bare:
+        bare = bare.rpartition("/")[0]
+        names += [bare, bare + "/"]
+    return names

@@ -1,0 +1,316 @@
+"""Runs one command where it can harm nobody: starting, watching and ending the jail.
+
+| level | what holds |
+| --- | --- |
+| namespaces | only what is shown exists, no network but its own loopback, nothing survives, memory watched; behind it Landlock and seccomp |
+| landlock | a private copy of the tree, only what is listed can be opened, no sockets at all |
+| scrubbed | a private copy, a clean environment, an end to what it started; only when a person agreed to it |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from soa_agents.errors import NoSandbox
+from soa_agents.verify import environment
+from soa_agents.verify.plan import OWN, PLUGIN, RECORDER, Layer, Plan
+from soa_agents.verify.tree import linked
+from soa_agents.verify.visible import interpreter_files, surroundings
+from soa_agents.verify.watch import too_much
+
+Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
+REFUSED = 121  # the launcher's exit status when it could not build the jail
+OUTPUT_CAP = 64_000  # bytes of terminal output kept, the end of it
+_POLL = 0.1  # seconds between two looks at memory
+_HERE = Path(__file__).parent
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from soa_agents.verify.jail import main; main(sys.argv[2])"
+)
+_NOTHING = (
+    "This machine offers no sandbox (user namespaces and Landlock are off), so SoA would run model-written code "
+    "unprotected. Switch one of them on, or allow it for this workspace."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    """What this machine can do. `sentence` says it to a person, `layers` name what holds."""
+
+    level: Literal["namespaces", "landlock", "none"]
+    sentence: str
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run: `arguments` for `interpreter` in `folder`, with `files` (path -> bytes) laid over it.
+
+    `variables` are added to the environment. `memory_mb` bounds all processes together, `seconds` the run.
+    """
+
+    interpreter: Path
+    arguments: tuple[str, ...]
+    folder: Path
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    memory_mb: int = 4096
+    seconds: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: its exit status, the end of its output, and why it was killed if it was."""
+
+    status: int
+    output: str
+    killed: Killed = ""
+
+
+@cache
+def probe() -> SandboxStatus:
+    """Try what this machine offers, strongest first, with a harmless program. Takes a tenth of a second."""
+    if sys.platform != "linux":
+        return SandboxStatus("none", f"SoA knows no sandbox on {sys.platform} yet.")
+    layers: tuple[Layer, ...] = ("namespaces", "landlock")
+    for level in layers:
+        found = _try(level)
+        if found:
+            words = "user namespaces" if level == "namespaces" else "Landlock, without namespaces"
+            sentence = f"Tests run in a sandbox ({words}): no network, the files they need and no others."
+            return SandboxStatus("namespaces" if level == "namespaces" else "landlock", sentence, found)
+    return SandboxStatus("none", _NOTHING)
+
+
+def choose(setting: Literal["strict", "scrubbed"]) -> Layer:
+    """The level to run at; raises `NoSandbox` when there is none and `setting` does not allow to go without."""
+    level = probe().level
+    if level != "none":
+        return level
+    if setting == "scrubbed":
+        return "scrubbed"
+    raise NoSandbox(probe().sentence)
+
+
+_CHECK = """
+import os, socket, sys
+try: socket.create_connection(("192.0.2.1", 9), 0.2); sys.exit("the network is open")
+except OSError: pass
+try: open("/usr/soa", "w"); sys.exit("/usr is writable")
+except OSError: pass
+open("written", "w").close()
+print(*[line.split()[2] for line in open("/proc/self/mounts") if line.split()[1] == os.getcwd()]
+      if os.path.exists("/proc/self/mounts") else [])
+"""
+
+
+def _try(level: Layer) -> tuple[str, ...]:
+    """The names of the layers that hold at `level`; empty when the jail cannot be built."""
+    with tempfile.TemporaryDirectory(prefix="soa-probe-") as folder:
+        arguments = ("-I", "-S", "-c", _CHECK)
+        done = run_briefly(
+            Command(Path(sys.executable), arguments, Path(folder).resolve(), seconds=20), level
+        )
+    if done.status:
+        return ()
+    if level == "landlock":
+        return ("Landlock", "seccomp", "private copy")
+    tree = "overlayfs" if "overlay" in done.output else "private copy"
+    return ("user, mount, network, process namespaces", tree, "Landlock", "seccomp")
+
+
+def run_briefly(command: Command, level: Layer) -> Ended:
+    """Run a short, harmless command in the jail and wait for it, without an event loop."""
+    scratch = Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+    try:
+        _prepare(scratch, command, level, -1)
+        process = subprocess.Popen(
+            _launch(scratch),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={},
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=command.seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            return Ended(process.returncode, output.decode("utf-8", "replace"), "time")
+        return Ended(process.returncode, output.decode("utf-8", "replace"))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _launch(scratch: Path) -> list[str]:
+    package = str(_HERE.parents[1])
+    return [sys.executable, "-I", "-S", "-c", _BOOT, package, str(scratch / "plan.json")]
+
+
+def _prepare(scratch: Path, command: Command, level: Layer, results: int) -> None:
+    """Put everything that the launcher needs into the scratch directory."""
+    lib = scratch / "lib"
+    lib.mkdir()
+    for source, name in (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize")):
+        shutil.copyfile(_HERE / f"{source}.py", lib / f"{name}.py")
+    for name, data in command.files.items():
+        place = scratch / "candidate" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    _plan(command, level, results, scratch).save(scratch / "plan.json")
+
+
+def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
+    home = Path.home()
+    needed = interpreter_files(command.interpreter, home)
+    own = OWN if level == "namespaces" else str(scratch)
+    tree = str(command.folder) if level == "namespaces" else f"{scratch}/tree"
+    env = environment.for_tests(os.environ, command.interpreter, own, needed.user_base)
+    env["TMPDIR"] = "/tmp" if level == "namespaces" else f"{scratch}/tmp"  # noqa: S108 - the private one
+    if results >= 0:
+        env |= {"SOA_RESULTS": str(results), "SOA_ROOT": tree, "SOA_RAN": f"{own}/ran/functions"}
+    if tree != str(command.folder):
+        env["SOA_MOVED"] = f"{command.folder}\n{tree}"
+    readable = [*needed.paths, *surroundings(command.folder, home)]
+    if level != "namespaces":
+        readable += [str(path) for path in linked(command.folder)]
+    return Plan(
+        layer=level,
+        argv=(str(command.interpreter), *command.arguments),
+        env={**env, **command.variables},
+        tree=str(command.folder),
+        scratch=str(scratch),
+        readable=tuple(readable),
+        links=needed.links,
+        files=tuple(command.files),
+        results=results,
+        memory_mb=command.memory_mb,
+    )
+
+
+class Jailed:
+    """One running command. `results` yields what it writes to its pipe, line by line; then ask `ended`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        results: asyncio.StreamReader,
+        command: Command,
+        level: Layer,
+    ):
+        self._process = process
+        self._results = results
+        self._command = command
+        self._level = level
+        self._killed: Killed = ""
+        self._output = asyncio.create_task(_tail(process))
+        self._watch = asyncio.create_task(self._keep_watch())
+
+    async def results(self) -> AsyncIterator[bytes]:
+        """Lines as they come, until the command has ended."""
+        while line := await self._results.readline():
+            yield line
+
+    async def ended(self) -> Ended:
+        """Wait for the end."""
+        status = await self._process.wait()
+        return Ended(status, (await self._output).decode("utf-8", "replace"), self._killed)
+
+    def kill(self, why: Killed = "stopped") -> None:
+        """End the command and everything it has started."""
+        self._killed = self._killed or why
+        if self._level == "namespaces":  # the kernel then ends everything inside them
+            self._signal_group()
+        else:  # the launcher has gathered its descendants and ends them
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def _signal_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Return only when nothing of it runs any more."""
+        if self._process.returncode is None:
+            self.kill()
+            try:
+                await asyncio.wait_for(self._process.wait(), 3)
+            except TimeoutError:
+                self._signal_group()
+        await self._process.wait()
+        for task in (self._watch, self._output):
+            task.cancel()
+        await asyncio.gather(self._watch, self._output, return_exceptions=True)
+
+    async def _keep_watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._command.seconds
+        while loop.time() < end:
+            await asyncio.sleep(_POLL)
+            found = await asyncio.to_thread(too_much, self._process.pid, self._command.memory_mb)
+            if found:
+                self.kill(found)
+                return
+        self.kill("time")
+
+
+@contextlib.asynccontextmanager
+async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
+    """Start `command` at `level`; when the block is left nothing of it remains, neither process nor file."""
+    reading, writing = os.pipe()
+    scratch = Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+    try:
+        _prepare(scratch, command, level, writing)
+        process = await asyncio.create_subprocess_exec(
+            *_launch(scratch),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={},
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        writing = -1
+        reader, transport = await _reader(reading)
+        reading = -1
+        running = Jailed(process, reader, command, level)
+        try:
+            yield running
+        finally:
+            transport.close()
+            await asyncio.shield(running.close())
+    finally:
+        for number in (reading, writing):
+            if number >= 0:
+                os.close(number)
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, True))
+
+
+async def _reader(number: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader = asyncio.StreamReader(limit=1 << 26)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(number, "rb", buffering=0)
+    )
+    return reader, transport
+
+
+async def _tail(process: asyncio.subprocess.Process) -> bytes:
+    """The end of what the command prints; it may print without end."""
+    kept = b""
+    assert process.stdout is not None  # noqa: S101 - asked for when it was started
+    while data := await process.stdout.read(1 << 16):
+        kept = (kept + data)[-OUTPUT_CAP:]
+    return kept

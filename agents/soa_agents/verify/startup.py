@@ -1,0 +1,50 @@
+"""Copied beside the tests as `sitecustomize.py`: records in processes that tests start, then hands over.
+
+Python 3.9 or newer, standard library only. The process that runs pytest is told apart by its results pipe.
+"""
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import PathFinder
+
+
+def _mend_paths(moved):
+    """Where the tree is a copy, lead import paths and editable installs from the real tree to it."""
+    real, _, copy = moved.partition("\n")
+
+    def mended(path):
+        inside = isinstance(path, str) and (path == real or path.startswith(real + os.sep))
+        kept = inside and any(part in path for part in ("site-packages", "dist-packages"))
+        return copy + path[len(real) :] if inside and not kept else path
+
+    sys.path[:] = [mended(path) for path in sys.path]
+    for finder in sys.meta_path:
+        mapping = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", None)
+        if isinstance(mapping, dict):
+            mapping.update({name: mended(path) for name, path in mapping.items()})
+
+
+def _record():
+    import soa_recorder
+
+    recorder = soa_recorder.Recorder(os.environ["SOA_ROOT"], os.environ["SOA_RAN"])
+    recorder.start()
+
+
+def _hand_over():
+    here = os.path.dirname(os.path.abspath(__file__))
+    others = [path for path in sys.path if os.path.abspath(path or ".") != here]
+    spec = PathFinder.find_spec("sitecustomize", others)
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["sitecustomize"] = module
+    spec.loader.exec_module(module)
+
+
+if "SOA_MOVED" in os.environ:
+    _mend_paths(os.environ["SOA_MOVED"])
+if "SOA_RAN" in os.environ and "SOA_RESULTS" not in os.environ:
+    _record()
+_hand_over()
