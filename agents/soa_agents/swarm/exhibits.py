@@ -115,9 +115,9 @@ def _shown(test: FunctionId, texts: Mapping[str, str], ran: Mapping[FunctionId, 
 
 
 def _names(focus: Focus, shown: Shown) -> bool:
-    """Whether the test spells the function's name, or for a constructor its class's."""
+    """Whether the test spells the function's name, or its class's where Python itself calls the method."""
     name = focus.function.name
-    if name in ("__init__", "__new__", "__call__") and focus.owner:
+    if name.startswith("__") and name.endswith("__") and focus.owner:
         name = focus.owner.rpartition(".")[2]
     return re.search(rf"\b{re.escape(name)}\b", shown.source) is not None
 

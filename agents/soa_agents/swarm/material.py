@@ -17,11 +17,11 @@ from typing import Protocol
 from soa_agents.swarm.skim import Binding, Skim, brief, class_line, indented, skim, words
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.outline import class_header
+from soa_agents.workspace.outline import class_header, docstring_place
 from soa_agents.workspace.snapshot import is_test_file
 
 _BINDINGS, _SIBLINGS, _CALLEES, _USEFUL, _TYPES = 60, 40, 12, 6, 6
-_WHOLE = 3  # short siblings that are quoted whole
+_WHOLE = 4  # short functions that are quoted whole
 _SHORT_FUNCTION = 900  # characters of such a one
 _LONG_FUNCTION = 2400  # characters of a function that is quoted whole
 _COMMON = frozenset(
@@ -135,12 +135,23 @@ def owner(focus: Focus, own: str) -> tuple[Piece, ...]:
     text = focus.skim.text
     if outer := focus.skim.function(around):
         return (Piece(_bounded(dedented(text, outer))),)
-    pieces = [Piece(class_header(text, around))]
+    pieces = [Piece(_with_docstring(focus, class_header(text, around)))]
     for name in ("__init__", "__new__", "__post_init__"):
         found = focus.skim.function(f"{around}.{name}")
         if found and own != name:
             pieces.append(Piece(indented(_bounded(dedented(text, found))), 1))
     return tuple(p for p in pieces if p.text.strip())
+
+
+def _with_docstring(focus: Focus, header: str) -> str:
+    """A class's header with its whole docstring, which often says what its methods have to do."""
+    place = docstring_place(focus.function.path, focus.skim.text, focus.owner)
+    if place is None or '"""' in place.text or '    """' not in header:
+        return header
+    above, _, rest = header.partition('    """')
+    below = rest.partition('"""\n')[2]
+    said = indented(f'"""{_bounded(place.text)}\n"""' if "\n" in place.text else f'"""{place.text}"""')
+    return f"{above}{said}\n{below}".rstrip("\n")
 
 
 def types(focus: Focus, texts: Mapping[str, str], annotations: str) -> tuple[Piece, ...]:
@@ -197,8 +208,10 @@ def module_name(path: str, texts: Mapping[str, str]) -> str:
 def callees(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
     """Functions of other files: those it calls as it stands, then those its module imports by name."""
     called = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
-    found = dict.fromkeys([*called, *_imported(focus, texts)])
-    return tuple(_elsewhere(focus, texts, list(found)[:_CALLEES], whole=_WHOLE))
+    found = list(dict.fromkeys([*called, *_imported(focus, texts)]))
+    telling = [f for f in found if f in called or f.name in focus.words]
+    whole = len(found) if len(found) <= _WHOLE else min(len(telling), _WHOLE)
+    return tuple(_elsewhere(focus, texts, found[:_CALLEES], whole))
 
 
 def _imported(focus: Focus, texts: Mapping[str, str]) -> list[FunctionId]:

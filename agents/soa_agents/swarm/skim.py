@@ -70,7 +70,7 @@ def skim(path: str, text: str) -> Skim:
         for node, scope in definitions(syntax)
         if node.type == "class_definition"
     )
-    bindings = tuple(b for b in bindings if b.names != {"__all__"})  # long, and says nothing new
+    bindings = tuple(b for b in bindings if not all(_is_special(n) for n in b.names))
     found = functions(path, text)
     return Skim(path, text, bindings, classes, found, {f.id.qualname: f for f in found})
 
@@ -108,6 +108,11 @@ def head(source: str) -> str:
     return f"{source[:end]}\n    ...".strip("\n")
 
 
+def _is_special(name: str) -> bool:
+    """`__all__` and its like: long, and nothing to call."""
+    return name.startswith("__") and name.endswith("__")
+
+
 def class_line(file: Skim, qualname: str) -> str:
     """The `class` statement's first line, without its decorators."""
     found = file.class_named(qualname)
@@ -133,20 +138,24 @@ def _binding(syntax: Syntax, node: Node) -> Binding | None:
     value = node.named_children[0] if node.named_children else None
     text = re.sub(r"\r\n?", "\n", syntax.source(node))
     remark = re.match(r"[ \t]*#[^\r\n]*", syntax.text[syntax.span(node).end :])
+    note = "  # for type checkers only" if _for_checkers(syntax, node) else remark.group() if remark else ""
     if node.type in _IMPORTS:
-        return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text), True)
+        return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text) + note, True)
     if node.type == "type_alias_statement":
         return Binding(words(text.partition("=")[0].partition("[")[0]) - {"type"}, text, False)
     if node.type == "expression_statement" and value is not None and value.type == "assignment":
         left = value.child_by_field_name("left")
         names = words(syntax.source(left)) if left is not None else frozenset()
-        short = (
-            text + (remark.group() if remark else "")
-            if len(text) <= _LONG_VALUE
-            else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
-        )
+        short = text + note if len(text) <= _LONG_VALUE else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
         return Binding(names, short, False)
     return None
+
+
+def _for_checkers(syntax: Syntax, node: Node) -> bool:
+    """Whether the statement stands under `if TYPE_CHECKING:`, so that its names are not there at run time."""
+    block = node.parent
+    test = block.parent.child_by_field_name("condition") if block and block.parent else None
+    return test is not None and "TYPE_CHECKING" in syntax.source(test)
 
 
 def _imported(syntax: Syntax, node: Node) -> Iterator[str]:
