@@ -162,7 +162,7 @@ class Editor:
         self.server_capabilities: Json = {}
         self.stderr = b""
         self.process_id: int | None = None  # announced as the client's process
-        self._heard = asyncio.Condition()
+        self._heard = asyncio.Event()
         self._client = JsonRPCClient(JsonRPCProtocol, _plain_converter)
         self._draining: asyncio.Task[None] | None = None
         self._listen()
@@ -237,9 +237,9 @@ class Editor:
 
     async def ask(self, method: str, params: Any, seconds: float = 30) -> Any:
         """A request; raises `JsonRpcException` (with `code` and `message`) for an error."""
-        result = await asyncio.wait_for(self._client.protocol.send_request_async(method, params), seconds)
-        self.told.append((f"answer {method}", result))
-        return result
+        answer = self._client.protocol.send_request(method, params)
+        answer.add_done_callback(lambda _: self.told.append((f"answer {method}", None)))
+        return await asyncio.wait_for(asyncio.wrap_future(answer), seconds)
 
     def tell(self, method: str, params: Any) -> None:
         """A notification."""
@@ -249,9 +249,9 @@ class Editor:
         """Wait until `holds()` is true, looking after every message; its value."""
 
         async def wait() -> Any:
-            async with self._heard:
-                await self._heard.wait_for(holds)
-            return holds()
+            while not (found := holds()):
+                await self._heard.wait()
+            return found
 
         return await asyncio.wait_for(wait(), seconds)
 
@@ -353,13 +353,13 @@ class Editor:
             self._client.feature(method)(self._handler(method, handle, request=True))
 
     def _handler(self, method: str, handle: Callable[[Json], Any], *, request: bool) -> Callable[[Json], Any]:
-        async def handler(params: Json) -> Any:
+        def handler(params: Json) -> Any:
             self.told.append((method, params))
             if request:
                 self.asked.append((method, params))
-            async with self._heard:
-                result = handle(params)
-                self._heard.notify_all()
+            result = handle(params)
+            self._heard.set()  # wakes whoever waits now; who comes later waits for the next message
+            self._heard = asyncio.Event()
             return result
 
         return handler
