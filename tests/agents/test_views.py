@@ -12,6 +12,7 @@ from soa_agents.models.port import Prompt
 from soa_agents.swarm.events import Target
 from soa_agents.swarm.skim import brief, head, skim
 from soa_agents.swarm.views import Viewer, explain, tokens
+from soa_agents.verify.report import Report, TestResult
 
 
 def size(prompt: Prompt) -> int:
@@ -82,6 +83,20 @@ def test_a_rewrite_begins_with_the_tests_that_fail_now() -> None:
     begun = replace(fresh(ROOT, "regenerate"), baseline=grown().report("run"))
     assert "KeyError" in viewer().view(begun, ask("skeleton")).report
     assert viewer().view(replace(begun, job=fresh().job), ask("skeleton")).report == ""
+
+
+def test_a_report_tells_of_the_function_and_not_of_what_failed_before() -> None:
+    begun, wanted = CASES["modify"]
+    run = begun.keys["run"]
+    assert run.report is not None
+    old = TestResult("tests/test_other.py::test_long_red", "failed", message="boom")
+    baseline = Report((old,))
+    report = replace(run.report, results=(*run.report.results, old))
+    begun = replace(begun, baseline=baseline, keys={**begun.keys, "run": replace(run, report=report)})
+    text = Viewer(TEXTS, viewer().graph).view(begun, wanted).report
+    assert "1 of 2 tests pass" in text
+    assert "KeyError: 'pieces'" in text
+    assert "boom" not in text
 
 
 def test_a_function_without_tests_is_told_so() -> None:

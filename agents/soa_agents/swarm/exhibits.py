@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from soa_agents.swarm.material import Focus, Piece
 from soa_agents.swarm.skim import Skim, class_line, indented, skim, words
@@ -90,7 +90,10 @@ def support(tests: tuple[Shown, ...], texts: Mapping[str, str]) -> tuple[Piece, 
 
 
 def relevant(report: Report, baseline: Report, functions: frozenset[FunctionId]) -> Report:
-    """The part of a report that says something about `functions`: what ran them, and what broke."""
+    """The part of a report that says something about `functions`: what ran them, and what broke.
+
+    Nothing but passing tests is left when no failure has to do with them.
+    """
     passing = {r.nodeid for r in baseline.results if r.passed}
 
     def counts(result: TestResult) -> bool:
@@ -99,10 +102,11 @@ def relevant(report: Report, baseline: Report, functions: frozenset[FunctionId])
         on_stack = {FunctionId(f.path, f.function) for f in result.frames}
         return bool(functions & {*result.ran, *on_stack}) or result.nodeid in passing
 
-    kept = tuple(r for r in report.results if not r.passed and counts(r))
     known = {r.nodeid for r in baseline.results}
-    kept = kept or tuple(r for r in report.results if not r.passed and r.nodeid not in known)
-    return Report(kept, report.problem, report.seconds)
+    kept = tuple(r for r in report.results if counts(r))
+    if all(r.passed for r in kept):
+        kept = tuple(r for r in report.results if r.passed or r.nodeid not in known)
+    return replace(report, results=kept)
 
 
 def _shown(test: FunctionId, texts: Mapping[str, str], ran: Mapping[FunctionId, TestResult]) -> Shown | None:

@@ -16,6 +16,7 @@ from soa_agents.swarm.fitting import Section, fit, of_pieces, of_text, tokens
 from soa_agents.swarm.material import Focus, Graph, Piece
 from soa_agents.swarm.skim import head, skim, words
 from soa_agents.swarm.state import Node, State
+from soa_agents.verify import brief
 from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
@@ -95,7 +96,7 @@ class Viewer:
 
     texts: Mapping[str, str]
     graph: Graph
-    for_model: Callable[[Report, FunctionId, int], str]
+    for_model: Callable[[Report, FunctionId, int], str] = brief.for_model
     context_tokens: int = 16_000
     tests_for: Callable[[FunctionId], Iterable[str]] = lambda function: ()
     documents: Mapping[str, str] = field(default_factory=dict)
@@ -247,7 +248,7 @@ class _Subject:
         family = frozenset(n.function for n in self.state.family(self.node.agent))
         for functions in (own, family, self._root_functions()):
             kept = exhibits.relevant(report, self.state.baseline, functions)
-            if kept.results or kept.problem:
+            if kept.problem or not all(r.passed for r in kept.results):
                 return self.viewer.for_model(kept, self.function, limit)
         return ""
 
