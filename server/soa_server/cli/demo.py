@@ -162,7 +162,7 @@ async def _scene(editor: Editor, number: int, scene: Scene, out: Console) -> boo
     changed = [path for path in sorted(after) if after[path] != before.get(path)]
     out.print(show.coloured(f"   {_outcome(update, changed, scene)}      {_took(update, progress, seconds)}"))
     for path in changed:
-        out.print(show.diff(_diff(path, before.get(path, ""), after[path])))
+        out.print(show.diff(_diff(path, before.get(path, ""), after[path]), "   "))
     return update.state == "done"
 
 
@@ -194,4 +194,4 @@ def _diff(path: str, old: str, new: str) -> str:
     lines = difflib.unified_diff(
         old.splitlines(keepends=True), new.splitlines(keepends=True), f"a/{path}", f"b/{path}"
     )
-    return "".join(f"   {line}" for line in lines)
+    return "".join(lines)

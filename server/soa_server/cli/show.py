@@ -27,12 +27,12 @@ def coloured(line: str) -> Text:
     return text
 
 
-def diff(text: str) -> Text:
-    """A unified diff, added and removed lines in colour."""
+def diff(text: str, indent: str = "") -> Text:
+    """A unified diff behind `indent`, added and removed lines in colour."""
     shown = Text()
     for line in text.splitlines(keepends=True):
         style = "bold" if line.startswith(("--- ", "+++ ")) else _STYLES.get(line[:1], "")
-        shown.append(line, style)
+        shown.append(indent).append(line, style)
     return shown
 
 
