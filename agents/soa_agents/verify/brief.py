@@ -13,7 +13,7 @@ from soa_agents.workspace.ids import FunctionId
 _OUTPUT = 600  # characters of what a failing test printed
 _MESSAGE = 1200
 _FRAMES = 6
-_NOISE = re.compile(r"0x[0-9a-f]{6,}|\b\d+\.\d+ ?s\b|/tmp/\S+|line \d+")  # noqa: S108 - what differs without meaning
+_NOISE = re.compile(r"0x[0-9a-f]{6,}|\b\d+\.\d+ ?s\b|/tmp/\S+|line \d+")
 
 
 @dataclass(frozen=True, slots=True)

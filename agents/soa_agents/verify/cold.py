@@ -134,7 +134,7 @@ class ColdRunner:
             return files[path].decode("utf-8", "replace") if path in files else read_text(self.root / path)
 
         found = records.results(session, records.Names(self.prefix, text))
-        run = Run(self.root, self.prefix, self.interpreter.path, self.settings, self.limits)
+        run = Run(self.root, self.prefix, self.interpreter.path, self.settings, self.limits, tests.everything)
         fault, problem = diagnose(run, session, ended, tampered(session.files, true_bytes))
         if session.running:
             outcome: Literal["timeout", "error"] = "timeout" if fault in ("hang", "time") else "error"

@@ -15,7 +15,16 @@ from soa_agents.verify.sandbox import Ended
 from soa_agents.verify.tree import is_environment
 from soa_agents.workspace.snapshot import is_test_file
 
-_USAGE, _INTERNAL = 4, 3  # pytest's exit statuses
+_INTERRUPTED, _INTERNAL, _USAGE = 2, 3, 4  # pytest's exit statuses
+_AFTER = "the tests after it did not run."
+_LEAVE = "Leave that test out with soa.tests.args."
+_REASONS = (
+    r"^E\s{2,}(.+)",
+    r"^__main__\.py: error: (.+)",
+    r"error: (.+)",
+    r"^ERROR:? (.+)",
+    r"^(\w*(?:Error|Exception).*)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,90 +36,75 @@ class Run:
     interpreter: Path
     settings: TestSettings
     limits: Limits
+    everything: bool = False
+
+    def while_running(self, session: Session) -> str:
+        """The words for the test that was running, if one was."""
+        return f" while {self.prefix}{session.running} ran" if session.running else ""
 
 
 def diagnose(run: Run, session: Session, ended: Ended, changed: tuple[str, ...]) -> tuple[Fault, str]:
     """The fault of a run and the sentence for it; two empty strings when it went well, red tests included."""
-    at = f" while {run.prefix}{session.running} ran" if session.running else ""
-    leave_out = "or leave tests out with soa.tests.args"
     if changed:
-        return (
-            "tampered",
-            f"The run changed {run.prefix}{changed[0]} before it was read, so it proves nothing.",
-        )
-    if ended.killed == "memory":
-        said = f"The tests used more than {run.limits.memory_mb} MB and were stopped{at}."
-        return "memory", f"{said} Raise soa.limits.memoryMb, {leave_out}."
-    if ended.killed == "processes":
-        return (
-            "processes",
-            f"The tests started too many processes and were stopped{at}. Leave them out with soa.tests.args.",
-        )
-    if ended.killed == "time":
-        said = f"The tests did not finish within {run.limits.seconds:g} s and were stopped{at}."
-        return "time", f"{said} Raise soa.limits.seconds, {leave_out}."
-    if ended.killed == "stuck":
-        said = f"{run.prefix}{session.running} did not finish within {run.settings.timeout_seconds:g} s"
-        return "hang", (
-            f"{said} and could not be interrupted, so the tests after it did not run. "
-            "Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
-        )
-    if session.status is None:
-        return _ended_early(run, session, ended, at)
-    if session.collected == 0 and not session.tests:
-        return _nothing(run, session)
+        said = f"The run changed {run.prefix}{changed[0]} before it was read, so it proves nothing."
+        return "tampered", f"{said} Try again, or look at what the program writes."
+    if ended.killed and ended.killed != "stopped":
+        return _killed(run, session, ended)
+    if session.status is None or session.status == _USAGE:
+        return _ended_early(run, session, ended)
+    if session.status == _INTERRUPTED and session.running:
+        return "died", f"{run.prefix}{session.running} interrupted the whole run; {_AFTER} {_LEAVE}"
     if session.status == _INTERNAL:
-        return (
-            "died",
-            f"pytest itself failed: {_internal(ended.output)}. Run it in a terminal to see the whole.",
-        )
+        said = f"pytest itself failed: {_internal(ended.output)}."
+        return "died", f"{said} Run python -m pytest in a terminal to see the whole."
+    if run.everything and session.collected == 0:
+        return _nothing(run, session)
     return "", ""
 
 
-def _ended_early(run: Run, session: Session, ended: Ended, at: str) -> tuple[Fault, str]:
+def _killed(run: Run, session: Session, ended: Ended) -> tuple[Fault, str]:
+    name, at = run.prefix + session.running, run.while_running(session)
+    match ended.killed:
+        case "memory":
+            said = f"The tests used more than {run.limits.memory_mb} MB and were stopped{at}."
+            return "memory", f"{said} Raise soa.limits.memoryMb, or leave tests out with soa.tests.args."
+        case "processes":
+            return "processes", f"The tests started too many processes and were stopped{at}. {_LEAVE}"
+        case "time":
+            said = f"The tests did not finish within {run.limits.seconds:g} s and were stopped{at}."
+            return "time", f"{said} Raise soa.limits.seconds, or leave tests out with soa.tests.args."
+    said = f"{name} did not finish within {run.settings.timeout_seconds:g} s and could not be interrupted"
+    return "hang", f"{said}; {_AFTER} Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
+
+
+def _ended_early(run: Run, session: Session, ended: Ended) -> tuple[Fault, str]:
     if "No module named pytest" in ended.output:
-        shown = (
-            run.interpreter.relative_to(run.root)
-            if run.interpreter.is_relative_to(run.root)
-            else run.interpreter
-        )
-        return "no_pytest", (
-            f"pytest is not installed in {shown}, which runs this workspace's tests. "
-            "Install it there, or set soa.tests.interpreter."
-        )
+        path = run.interpreter
+        shown = path.relative_to(run.root) if path.is_relative_to(run.root) else path
+        said = f"pytest is not installed in {shown}, which runs this workspace's tests."
+        return "no_pytest", f"{said} Install it there, or set soa.tests.interpreter."
     if session.running or session.tests:
-        return "died", (
-            f"The test process ended by itself (exit status {ended.status}){at}; the tests after it did not run. "
-            "Leave that test out with soa.tests.args."
-        )
-    why = _refusal(ended.output)
-    return "refused", (
-        f"pytest did not start: {why}. Mend that; soa.tests.args and pytest's configuration decide how it starts."
-    )
+        said = f"The test process ended by itself (exit status {ended.status}){run.while_running(session)};"
+        return "died", f"{said} {_AFTER} {_LEAVE}"
+    said = f"pytest did not start: {_refusal(ended.output)}."
+    return "refused", f"{said} Mend that; soa.tests.args and pytest's configuration decide how it starts."
 
 
 def _nothing(run: Run, session: Session) -> tuple[Fault, str]:
     first = next(iter(session.broken.values()), "")
     place = next(_test_files(run.root), "")
     if not place and not first:
-        return "no_tests", "This workspace has no tests."
+        return "no_tests", "This workspace has no tests. Write one that shows what the function should do."
     where = place.partition("/")[0] + "/" if "/" in place else place
     told = f': "{_last(first)}"' if first else ""
-    return "nothing_collected", (
-        f"pytest collects no tests in this workspace although {where or 'test files'} exists{told}. Mend that first."
-    )
+    said = f"pytest collects no tests in this workspace although {where or 'test files'} exists{told}."
+    return "nothing_collected", f"{said} Mend that first."
 
 
 def _refusal(output: str) -> str:
     """The line that says why, out of what pytest prints when it does not start."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in (
-        r"^E\s{2,}(.+)",
-        r"^__main__\.py: error: (.+)",
-        r"error: (.+)",
-        r"^ERROR:? (.+)",
-        r"^(\w*(?:Error|Exception).*)",
-    ):
+    for pattern in _REASONS:
         found = [m.group(1) for line in lines if (m := re.search(pattern, line))]
         if found:
             return found[-1].rstrip(".")

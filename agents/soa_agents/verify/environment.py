@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _KEPT = frozenset(
-    "PATH LANG LANGUAGE TZ TERM COLUMNS LINES VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV LD_LIBRARY_PATH "
-    "PYTHONPATH PYTHONHASHSEED PYTHONUTF8 PYTHONIOENCODING PYTHONWARNINGS PYTHONDEVMODE SYSTEMROOT".split()
+    {"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "COLUMNS", "LINES", "LD_LIBRARY_PATH"}
+    | {"VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
+    | {"PYTHONPATH", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONWARNINGS", "PYTHONDEVMODE"}
 )
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
@@ -29,7 +30,7 @@ def for_tests(environ: Mapping[str, str], interpreter: Path, own: str, user_base
     A virtual environment is active for its own tests, as in the person's terminal.
     """
     result = allowed(environ)
-    inherited = [p for p in result.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(p)]  # noqa: PTH117 - text
+    inherited = [p for p in result.get("PYTHONPATH", "").split(os.pathsep) if Path(p).is_absolute()]
     result["PYTHONPATH"] = os.pathsep.join([f"{own}/lib", *inherited])
     result["HOME"] = f"{own}/home"
     if user_base:

@@ -74,7 +74,10 @@ def find(
 
 def _without_pytest(name: str, found: Mapping[str, str]) -> str:
     if not found:
-        return f"{name}, which runs this workspace's tests, does not start. Repair it, or set soa.tests.interpreter."
+        return (
+            f"{name}, which runs this workspace's tests, does not start. "
+            "Repair it, or set soa.tests.interpreter."
+        )
     return (
         f"pytest is not installed in {name}, which runs this workspace's tests. "
         "Install it there, or set soa.tests.interpreter."
@@ -109,7 +112,7 @@ def _named(folder: Path, name: str) -> Path:
     if not path.is_absolute():
         command = shutil.which(name) if path.name == name and not (folder / path).exists() else None
         path = Path(command) if command else folder / path
-    return _python_in(path) or Path(os.path.abspath(path))  # noqa: PTH100 - a venv's symlink must stay one
+    return _python_in(path) or Path(os.path.abspath(path))  # noqa: PTH100 - keeps a venv's symlink
 
 
 def _python_in(environment: Path) -> Path | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from soa_agents.verify import kernel, mounts
-from soa_agents.verify.plan import OWN, Plan
+from soa_agents.verify.plan import OWN, PRIVATE_TMP, Plan
 from soa_agents.verify.tree import copy_tree, lay_over
 
 REFUSED = 121  # exit status: the jail could not be built, nothing was run
@@ -102,7 +102,7 @@ def _worker(plan: Plan) -> NoReturn:
     _limit(plan)
     kernel.drop_capabilities(_ROOT_KEEPS if os.getuid() == 0 else frozenset())
     if kernel.landlock_version():
-        writable = (plan.tree, OWN, "/tmp", "/dev")  # noqa: S108 - the private one
+        writable = (plan.tree, OWN, PRIVATE_TMP, "/dev")
         kernel.landlock(("/",), writable, network=True)
     with contextlib.suppress(OSError):  # a further layer; machines it does not know still have the others
         kernel.seccomp(_LOCAL_SOCKETS)
@@ -110,7 +110,7 @@ def _worker(plan: Plan) -> NoReturn:
 
 
 def _behind_landlock(plan: Plan) -> NoReturn:
-    """Without namespaces: a private copy of the tree, no network at all, processes gathered by the launcher."""
+    """Without namespaces: a private copy of the tree, no network, processes gathered by us."""
     tree = _copied(plan)
 
     def worker() -> NoReturn:
@@ -128,7 +128,7 @@ def _behind_landlock(plan: Plan) -> NoReturn:
 
 
 def _scrubbed(plan: Plan) -> NoReturn:
-    """With the person's consent only: a private copy of the tree, a clean environment, nothing left running."""
+    """With a person's consent only: a private copy, a clean environment, nothing left running."""
     tree = _copied(plan)
 
     def worker() -> NoReturn:
@@ -193,7 +193,11 @@ def _become(plan: Plan) -> NoReturn:
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
     # The results pipe was passed on purpose; everything else that is open closes itself on exec.
-    os.execve(plan.argv[0], plan.argv, plan.env)  # noqa: S606 - the whole point of this program
+    try:
+        os.execve(plan.argv[0], plan.argv, plan.env)  # noqa: S606 - the whole point of this program
+    except OSError as problem:
+        os.write(2, f"error: {plan.argv[0]} does not start: {problem.strerror}\n".encode())
+        os._exit(127)
 
 
 def _fork(child: Callable[[], NoReturn]) -> int:

@@ -42,7 +42,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_S
 )
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER = 0, 1, 3
 
-# Numbers of x86_64 and of the generic table (aarch64 and later ports); above 400 they are the same everywhere.
+# Numbers of x86_64 and of aarch64; above 400 they are the same everywhere.
 _SYSCALLS = {
     "x86_64": {
         "arch": 0xC000003E, "socket": 41, "clone": 56, "ptrace": 101, "pivot_root": 155, "chroot": 161,

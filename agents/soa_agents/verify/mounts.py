@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 from soa_agents.verify import kernel
-from soa_agents.verify.plan import OWN, Plan
+from soa_agents.verify.plan import OWN, PRIVATE_TMP, Plan
 from soa_agents.verify.tree import copy_tree, lay_over
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store")
@@ -16,11 +17,12 @@ HARDWARE = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 ETC = tuple(
     f"/etc/{name}"
     for name in (
-        "alternatives ca-certificates debian_version fonts gai.conf group host.conf hostname hosts inputrc "
-        "ld.so.cache ld.so.conf ld.so.conf.d ld-musl-x86_64.path locale.alias locale.conf localtime login.defs "
-        "machine-id magic magic.mime mime.types nsswitch.conf os-release passwd pki/ca-trust pki/tls/certs "
-        "protocols resolv.conf services shells ssl/certs ssl/openssl.cnf terminfo timezone"
-    ).split()
+        *("alternatives", "ca-certificates", "debian_version", "fonts", "gai.conf", "group", "host.conf"),
+        *("hostname", "hosts", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias"),
+        *("locale.conf", "localtime", "login.defs", "magic", "magic.mime", "mime.types", "nsswitch.conf"),
+        *("os-release", "passwd", "pki/ca-trust", "pki/tls/certs", "protocols", "resolv.conf", "services"),
+        *("shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
+    )
 )
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
@@ -56,10 +58,10 @@ def finish(root: Path, processes: int) -> None:
     except OSError:  # containers mask parts of theirs and then allow no other; Python lives without
         pass
     else:
-        try:
+        with contextlib.suppress(
+            OSError
+        ):  # an older kernel; or an ordinary user, for whom RLIMIT_NPROC holds
             (root / "proc/sys/kernel/pid_max").write_text(str(max(processes, 301)))
-        except OSError:
-            pass  # an older kernel, or an ordinary user, for whom RLIMIT_NPROC holds
         kernel.read_only(str(root / "proc"))
     kernel.enter_root(str(root))
     kernel.read_only("/", deep=False)
@@ -77,8 +79,8 @@ def _tmpfs(path: Path, megabytes: int, mode: str = "755") -> None:
 def _own_places(root: Path, plan: Plan) -> None:
     for name in ("proc", "run", "var"):
         (root / name).mkdir()
-    _tmpfs(root / "tmp", max(64, plan.memory_mb // 4), "1777")
-    (root / "var/tmp").symlink_to("/tmp")  # noqa: S108 - the private one
+    _tmpfs(_inside(root, PRIVATE_TMP), max(64, plan.memory_mb // 4), "1777")
+    (root / "var/tmp").symlink_to(PRIVATE_TMP)
     own = _inside(root, OWN)
     _tmpfs(own, 64)
     for name in ("home", "ran"):

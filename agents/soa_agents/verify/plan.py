@@ -10,6 +10,7 @@ from typing import Literal
 Layer = Literal["namespaces", "landlock", "scrubbed"]
 
 OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the same names are in the scratch
+PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run alone
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 

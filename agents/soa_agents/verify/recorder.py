@@ -4,55 +4,72 @@ In the process that runs pytest the plugin asks for the functions since the last
 process, started or forked by a test, each function is written to a shared file at once.
 """
 
+# pathlib would slow down the start of every process that a test starts:
+# ruff: noqa: PTH123, PTH202
+
+from __future__ import annotations
+
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 SEPARATOR = "\t"
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
 
+def names_of(nodeid: str) -> Iterator[str]:
+    """Every name by which a test may be asked for: itself, without parameters, its classes, file, folders."""
+    yield nodeid
+    bare = nodeid.partition("[")[0]
+    yield bare
+    while "::" in bare:
+        bare = bare.rpartition("::")[0]
+        yield bare
+    while "/" in bare:
+        bare = bare.rpartition("/")[0]
+        yield bare
+        yield bare + "/"
+    yield "."
+
+
 class Recorder:
     """Gathers (file name, first line) of functions below `root`; writes them to `shared` outside `owner`."""
 
-    def __init__(self, root, shared, owner=None):
+    def __init__(self, root: str, shared: str, owner: int | None = None) -> None:
         self.root = root.rstrip(os.sep) + os.sep
         self.shared = shared
         self.owner = owner
-        self.since = set()
-        self.written = set()
-        self._wanted = {}
-        self._tool = None
+        self.since: set[tuple[str, int]] = set()
+        self.written: set[tuple[str, int]] = set()
+        self._wanted: dict[str, str] = {}
+        self._tool: int | None = None
         self._offset = 0
 
-    def start(self):
+    def start(self) -> None:
         """Begin; with `sys.monitoring` where there is a free place, else with the slower profile hook."""
-        monitoring = getattr(sys, "monitoring", None)
-        if monitoring is not None:
-            for tool in (4, 3, 2, 1):
-                if monitoring.get_tool(tool) is None:
-                    break
-            else:
-                monitoring = None
-        if monitoring is None:
+        monitoring: Any = getattr(sys, "monitoring", None)
+        free = [] if monitoring is None else [n for n in (4, 3, 2, 1) if monitoring.get_tool(n) is None]
+        if not free:
             threading.setprofile(self._profile)
             sys.setprofile(self._profile)
             return
-        self._tool = tool
+        tool = self._tool = free[0]
         monitoring.use_tool_id(tool, "soa")
         monitoring.register_callback(tool, monitoring.events.PY_START, self._started)
         monitoring.set_events(tool, monitoring.events.PY_START)
 
-    def take(self):
+    def take(self) -> set[tuple[str, int]]:
         """The functions that ran since the last call, and those that other processes have written."""
         found, self.since = self.since, set()
         if self._tool is not None:
-            sys.monitoring.restart_events()
+            getattr(sys, "monitoring").restart_events()  # noqa: B009 - not in the oldest Python that reads this
         elif sys.getprofile() is None:  # a test took the hook away
             sys.setprofile(self._profile)
         return found | self._from_others()
 
-    def _from_others(self):
+    def _from_others(self) -> set[tuple[str, int]]:
         try:
             if os.path.getsize(self.shared) == self._offset:
                 return set()
@@ -66,15 +83,15 @@ class Recorder:
         pairs = (line.rpartition(SEPARATOR) for line in whole.decode("utf-8", "replace").splitlines())
         return {(name, int(number)) for name, _, number in pairs if number.isdigit()}
 
-    def _started(self, code, offset):
+    def _started(self, code: Any, offset: int) -> object:
         self._saw(code)
-        return sys.monitoring.DISABLE
+        return getattr(sys, "monitoring").DISABLE  # noqa: B009 - likewise
 
-    def _profile(self, frame, event, argument):
+    def _profile(self, frame: Any, event: str, argument: object) -> None:
         if event == "call":
             self._saw(frame.f_code)
 
-    def _saw(self, code):
+    def _saw(self, code: Any) -> None:
         name = code.co_filename
         path = self._wanted.get(name)
         if path is None:
@@ -88,7 +105,7 @@ class Recorder:
             self.written.add(pair)
             self._write(pair)
 
-    def _inside(self, name):
+    def _inside(self, name: str) -> str:
         """The real path when it is the workspace's own code, else an empty string."""
         if name.startswith("<"):
             return ""
@@ -96,8 +113,8 @@ class Recorder:
         installed = any(part in path for part in _INSTALLED)
         return path if path.startswith(self.root) and not installed else ""
 
-    def _write(self, pair):
-        line = "{}{}{}\n".format(pair[0], SEPARATOR, pair[1])
+    def _write(self, pair: tuple[str, int]) -> None:
+        line = f"{pair[0]}{SEPARATOR}{pair[1]}\n"
         try:
             place = os.open(self.shared, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from soa_agents.verify.recorder import names_of
 from soa_agents.verify.report import Frame, TestResult
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
@@ -98,19 +99,5 @@ def results(session: Session, names: Names) -> list[TestResult]:
 
 def missing(asked: tuple[str, ...], found: list[TestResult]) -> list[TestResult]:
     """A result for each node id or file that was asked for and of which nothing was heard."""
-    heard = {name for result in found for name in _names_of(result.nodeid)}
+    heard = {name for result in found for name in names_of(result.nodeid)}
     return [TestResult(name, "missing") for name in dict.fromkeys(asked) if name not in heard]
-
-
-def _names_of(nodeid: str) -> list[str]:
-    """By what a test may have been asked for: itself, without parameters, its classes, its file, folders."""
-    names = [nodeid]
-    bare = nodeid.partition("[")[0]
-    names.append(bare)
-    while "::" in bare:
-        bare = bare.rpartition("::")[0]
-        names.append(bare)
-    while "/" in bare:
-        bare = bare.rpartition("/")[0]
-        names += [bare, bare + "/"]
-    return names

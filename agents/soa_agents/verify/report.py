@@ -53,13 +53,14 @@ class Selection:
     everything: bool = False
 
 
-# Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files, but
-# pytest finds no test; `refused`: pytest did not start (its arguments, a conftest); `died`: the test process ended
-# by itself; `hang`: a test had to be killed together with the run; `tampered`: a test file was changed meanwhile.
-Fault = Literal[
-    "", "no_tests", "nothing_collected", "no_pytest", "refused", "memory", "processes", "time", "hang", "died",
-    "tampered",
-]  # fmt: skip
+# Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files,
+# but pytest finds no test; `refused`: pytest did not start (its arguments, a conftest); `died`: the test
+# process ended by itself; `hang`: one test had to be killed and the run with it; `tampered`: a test file or
+# pytest's configuration was changed before it was read.
+Fault = (
+    Literal["", "no_tests", "nothing_collected", "no_pytest", "refused", "died", "tampered"]
+    | Literal["memory", "processes", "time", "hang"]
+)
 
 
 @dataclass(frozen=True, slots=True)

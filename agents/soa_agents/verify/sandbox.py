@@ -1,10 +1,9 @@
 """Runs one command where it can harm nobody: starting, watching and ending the jail.
 
-| level | what holds |
-| --- | --- |
-| namespaces | only what is shown exists, no network but its own loopback, nothing survives, memory watched; behind it Landlock and seccomp |
-| landlock | a private copy of the tree, only what is listed can be opened, no sockets at all |
-| scrubbed | a private copy, a clean environment, an end to what it started; only when a person agreed to it |
+namespaces  only what is shown exists, no network but its own loopback, nothing survives, memory is watched;
+            behind that Landlock and seccomp
+landlock    a private copy of the tree, only what is listed can be opened, no sockets at all
+scrubbed    a private copy, a clean environment, an end to what it started; only when a person agreed to it
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Literal
 
 from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
-from soa_agents.verify.plan import OWN, PLUGIN, RECORDER, Layer, Plan
+from soa_agents.verify.plan import OWN, PLUGIN, PRIVATE_TMP, RECORDER, Layer, Plan
 from soa_agents.verify.tree import linked
 from soa_agents.verify.visible import interpreter_files, surroundings
 from soa_agents.verify.watch import too_much
@@ -39,8 +38,8 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from soa_agents.verify.jail import main; main(sys.argv[2])"
 )
 _NOTHING = (
-    "This machine offers no sandbox (user namespaces and Landlock are off), so SoA would run model-written code "
-    "unprotected. Switch one of them on, or allow it for this workspace."
+    "This machine offers no sandbox (user namespaces and Landlock are off), so SoA would run model-written "
+    "code unprotected. Switch one of them on, or allow it for this workspace."
 )
 
 
@@ -94,7 +93,7 @@ def probe() -> SandboxStatus:
 
 
 def choose(setting: Literal["strict", "scrubbed"]) -> Layer:
-    """The level to run at; raises `NoSandbox` when there is none and `setting` does not allow to go without."""
+    """The level to run at; raises `NoSandbox` when there is none and `setting` does not allow that."""
     level = probe().level
     if level != "none":
         return level
@@ -132,10 +131,10 @@ def _try(level: Layer) -> tuple[str, ...]:
 
 def run_briefly(command: Command, level: Layer) -> Ended:
     """Run a short, harmless command in the jail and wait for it, without an event loop."""
-    scratch = Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+    scratch = _scratch()
     try:
         _prepare(scratch, command, level, -1)
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own launcher
             _launch(scratch),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -159,6 +158,10 @@ def _launch(scratch: Path) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _BOOT, package, str(scratch / "plan.json")]
 
 
+def _scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+
+
 def _prepare(scratch: Path, command: Command, level: Layer, results: int) -> None:
     """Put everything that the launcher needs into the scratch directory."""
     lib = scratch / "lib"
@@ -178,7 +181,7 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
     own = OWN if level == "namespaces" else str(scratch)
     tree = str(command.folder) if level == "namespaces" else f"{scratch}/tree"
     env = environment.for_tests(os.environ, command.interpreter, own, needed.user_base)
-    env["TMPDIR"] = "/tmp" if level == "namespaces" else f"{scratch}/tmp"  # noqa: S108 - the private one
+    env["TMPDIR"] = PRIVATE_TMP if level == "namespaces" else str(scratch / "tmp")
     if results >= 0:
         env |= {"SOA_RESULTS": str(results), "SOA_ROOT": tree, "SOA_RAN": f"{own}/ran/functions"}
     if tree != str(command.folder):
@@ -270,7 +273,7 @@ class Jailed:
 async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
     """Start `command` at `level`; when the block is left nothing of it remains, neither process nor file."""
     reading, writing = os.pipe()
-    scratch = Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+    scratch = _scratch()
     try:
         _prepare(scratch, command, level, writing)
         process = await asyncio.create_subprocess_exec(

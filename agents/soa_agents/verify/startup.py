@@ -3,17 +3,22 @@
 Python 3.9 or newer, standard library only. The process that runs pytest is told apart by its results pipe.
 """
 
+# pathlib would slow down the start of every process that a test starts:
+# ruff: noqa: PTH100, PTH120
+
+from __future__ import annotations
+
 import importlib.util
 import os
 import sys
 from importlib.machinery import PathFinder
 
 
-def _mend_paths(moved):
+def _mend_paths(moved: str) -> None:
     """Where the tree is a copy, lead import paths and editable installs from the real tree to it."""
     real, _, copy = moved.partition("\n")
 
-    def mended(path):
+    def mended(path: str) -> str:
         inside = isinstance(path, str) and (path == real or path.startswith(real + os.sep))
         kept = inside and any(part in path for part in ("site-packages", "dist-packages"))
         return copy + path[len(real) :] if inside and not kept else path
@@ -25,14 +30,14 @@ def _mend_paths(moved):
             mapping.update({name: mended(path) for name, path in mapping.items()})
 
 
-def _record():
-    import soa_recorder
+def _record() -> None:
+    import soa_recorder  # type: ignore[import-not-found]  # recorder.py, under the name of its copy
 
     recorder = soa_recorder.Recorder(os.environ["SOA_ROOT"], os.environ["SOA_RAN"])
     recorder.start()
 
 
-def _hand_over():
+def _hand_over() -> None:
     here = os.path.dirname(os.path.abspath(__file__))
     others = [path for path in sys.path if os.path.abspath(path or ".") != here]
     spec = PathFinder.find_spec("sitecustomize", others)

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_CONFIGURATION = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini")
-_CONFIGURATION += ("setup.cfg", "conftest.py", "setup.py")
+_CONFIGURATION = (
+    *("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini"),
+    *("setup.cfg", "conftest.py", "setup.py"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Visible:
-    """Paths to read, symbolic links (path, target) to be there, and where `pip install --user` puts things."""
+    """Paths to read, symbolic links (path, target) to be there, and the base of `pip install --user`."""
 
     paths: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
@@ -149,10 +151,9 @@ def _mapped(finder: Path) -> Iterable[str]:
     except (OSError, SyntaxError, ValueError):
         return
     for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-        if isinstance(target, ast.Name) and target.id == "MAPPING" and isinstance(node.value, ast.Dict):
-            for value in node.value.values:
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    yield value.value
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        if isinstance(target, ast.Name) and target.id == "MAPPING":
+            values = (v.value for v in node.value.values if isinstance(v, ast.Constant))
+            yield from (value for value in values if isinstance(value, str))
