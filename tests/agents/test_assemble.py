@@ -97,6 +97,13 @@ CASES = [
         "import os\n\n\ndef _g(x):\n    return x\n\n\n# About f.\n@cache\ndef f(x):\n    return _g(x)\n",
     ),
     (
+        "above all overloads",
+        "x = 1\n\n\n@overload\ndef f(x: int): ...\n@overload\ndef f(x: str): ...\ndef f(x):\n    pass\n",
+        [target("f", HELPED)],
+        "x = 1\n\n\ndef _g(x):\n    return x\n\n\n"
+        "@overload\ndef f(x: int): ...\n@overload\ndef f(x: str): ...\ndef f(x):\n    return _g(x)\n",
+    ),
+    (
         "blank lines where there were none",
         "a = 1\ndef f(x):\n    ...\n",
         [target("f", HELPED)],
@@ -172,7 +179,8 @@ CASES = [
                 ),
             )
         ],
-        "A = 1\nB = 2\nclass C:\n    pass\n\n\ndef _g(x):\n    return B\n\n\ndef f(x):\n    return _g(A)\n",
+        "A = 1\nB = 2\n\n\nclass C:\n    pass\n\n\n"
+        "def _g(x):\n    return B\n\n\ndef f(x):\n    return _g(A)\n",
     ),
     (
         "a nested function",

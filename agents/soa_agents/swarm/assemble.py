@@ -158,20 +158,24 @@ class _File:
         start, end = function.span
         return make_edit(self.text, Edit(self.path, start, end, new, "target", piece.function.qualname))
 
-    def beside(self, anchor: FunctionId, source: str, name: str) -> Edit:
+    def held(self, anchor: FunctionId) -> int:
+        """The number of the top-level statement that holds a function, or the first of its overloads."""
+        at = self.functions[anchor.qualname]
+        start = min([at.span.start, *(each.start for each in at.overloads)])
+        return next(n for n, each in enumerate(self.statements) if start < each.span.end)
+
+    def beside(self, anchor: FunctionId, source: str, name: str, tight: bool = False) -> Edit:
         """A new module-level definition: above the top-level statement that holds the anchor.
 
         Below it, or below a later one, when the definition looks up a name at once that only they bind.
+        No blank line follows it when it is `tight`.
         """
-        at = self.functions[anchor.qualname]
-        start = min([at.span.start, *(each.start for each in at.overloads)])
-        held = next(n for n, each in enumerate(self.statements) if start < each.span.end)
+        held = self.held(anchor)
         node = ast.parse(source).body[0]
-        simple = not isinstance(node, Def | ast.ClassDef)
         later = self._needed_below(node, held)
-        blank = self.newline * (1 if simple else self.gap + 1)
         if later is None:
-            return self.made(self._above(held), self.breaks(source) + blank, "helper", name)
+            behind = self.newline * (1 if tight else self.gap + 1)
+            return self.made(self._above(held), self.breaks(source) + behind, "helper", name)
         place = line_end(self.text, self.statements[later].span.end)
         return self.made(place, self.newline * (self.gap + 1) + self.breaks(source), "helper", name)
 
@@ -282,10 +286,11 @@ def _usual_gap(text: str, statements: Sequence[Statement]) -> int:
     for one, two in pairwise(statements):
         if all(each.kind.endswith("definition") for each in (one, two)):
             between = text[one.span.end : two.span.start].replace("\r\n", "\n").replace("\r", "\n")
-            if "#" not in between:
-                gaps[between.count("\n") - 1] += 1
+            blank = between.count("\n") - 1
+            if "#" not in between and blank > 0:  # overloads stand closer than definitions do
+                gaps[blank] += 1
     usual = gaps.most_common(1)
-    return min(max(usual[0][0], 1), 3) if usual else 2
+    return min(usual[0][0], 3) if usual else 2
 
 
 def _with_old_header(file: _File, function: Function, source: str, new: str) -> str:
@@ -325,19 +330,28 @@ def _headers_differ(old: Def, new: Def) -> bool:
 def _insertions(file: _File, pieces: Sequence[Piece]) -> list[Edit]:
     """What the pieces bring along: constants and classes, then functions, callees above their callers."""
     edits: list[Edit] = []
-    put = set[str]()
+    stated = dict[str, FunctionId]()
     for piece in pieces:
         for source in piece.written.statements:
-            if source not in put:
-                put.add(source)
-                node = ast.parse(source).body[0]
-                edits.append(file.beside(piece.anchor, source, ", ".join(names(node))))
+            stated.setdefault(source, piece.anchor)
+    for source, following in pairwise([*stated, ""]):
+        anchor = stated[source]
+        together = following in stated and file.held(anchor) == file.held(stated[following])
+        near = together and _is_constant(source) and _is_constant(following)
+        edits.append(file.beside(anchor, source, ", ".join(bindings(source)), tight=near))
     for qualname, source, anchor in _new_functions(pieces):
         if "." in qualname:
             edits.append(file.method(anchor, qualname, source))
         else:
             edits.append(file.beside(anchor, source, qualname))
     return _spaced(file, edits)
+
+
+def _is_constant(source: str) -> bool:
+    """An assignment on one line; a person sets no blank line between two of them."""
+    return "\n" not in source and any(
+        isinstance(node, ast.Assign | ast.AnnAssign) for node in ast.parse(source).body
+    )
 
 
 def _new_functions(pieces: Sequence[Piece]) -> Iterator[tuple[str, str, FunctionId]]:

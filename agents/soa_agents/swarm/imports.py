@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tree_sitter import Node
 
@@ -27,8 +28,9 @@ class Statement:
     node: ast.stmt | None
 
 
+@lru_cache(maxsize=16)
 def top_level(text: str) -> tuple[Statement, ...]:
-    """The top-level statements of a module in file order."""
+    """The top-level statements of a module in file order. Their nodes are shared: not to be changed."""
     syntax = parse(text)
     return tuple(
         Statement(_span(syntax, node), node.type, _parsed(syntax.source(node)))
