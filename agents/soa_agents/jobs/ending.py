@@ -212,12 +212,12 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
         return f"{said}, which can fool them. Review it."
     if stop.verdict == "untested":
         return _untested(name, measured)
-    done = len(stop.accepted)
-    if len(state.job.targets) > 1:
-        name = f"{done} of {len(state.job.targets)} functions"
+    written = [root for root in stop.accepted if root in state.best]
+    wanted = len(state.job.targets) - (len(stop.accepted) - len(written))
+    name = short(written[0]) if wanted == 1 else f"{len(written)} of {wanted} functions"
     after = tally(measured.proof_after or measured.examples)
     before = tally(measured.proof_before)
-    verb = "pass" if len(state.job.targets) > 1 else "passes"
+    verb = "passes" if wanted == 1 else "pass"
     what = "tests" if measured.proof_after else "docstring examples"
     were = f" ({before.passed} before)" if measured.proof_after else ""
     wrong = [r for r in measured.examples if not r.passed] if measured.proof_after else []

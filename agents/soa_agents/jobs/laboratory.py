@@ -10,13 +10,26 @@ from soa_agents.errors import NoSandbox
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
+from soa_agents.verify.report import Overlay, Report, Selection, TestRunner
+
+
+@dataclass(frozen=True, slots=True)
+class OnBuffers:
+    """A runner that lays the open buffers over the disk before anything else."""
+
+    inner: TestRunner
+    buffers: Overlay
+
+    async def run(self, overlay: Overlay, tests: Selection) -> Report:
+        """Run `tests` on the disk, the buffers over it and `overlay` over both."""
+        return await self.inner.run({**self.buffers, **overlay}, tests)
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
     """The runner of one folder and the interpreter it uses."""
 
-    runner: ColdRunner
+    runner: TestRunner
     interpreter: Interpreter
 
 
@@ -35,7 +48,7 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
     interpreter = await asyncio.to_thread(
         find, folder.root, tests.interpreter, os.environ, start.interpreter_choice, tests.sandbox
     )
-    prefix = place.snapshot.prefix(folder)
-    return Laboratory(
-        ColdRunner.open(folder.root, interpreter, tests, start.settings.limits, prefix), interpreter
+    runner = ColdRunner.open(
+        folder.root, interpreter, tests, start.settings.limits, place.snapshot.prefix(folder)
     )
+    return Laboratory(OnBuffers(runner, start.buffers), interpreter)

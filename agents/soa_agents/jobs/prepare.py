@@ -12,7 +12,7 @@ from soa_agents.jobs.workplace import Workplace
 from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
 from soa_agents.swarm.job import StartJob
-from soa_agents.verify.report import Overlay, Report, Selection, TestResult, TestRunner
+from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.callgraph import tests_reaching
 from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId
@@ -136,7 +136,6 @@ async def _measure(
     shown: tuple[FunctionId, ...],
 ) -> Report:
     """The tests that reach the targets by name; if none of them runs one, those of their files; then all."""
-    buffers: Overlay = dict(place.start.buffers)
     files = {name for t in targets for name in tests_reaching(place.graph, t).files}
     steps = [
         Selection(tuple(sorted(asked)), shown),
@@ -149,7 +148,7 @@ async def _measure(
             continue
         if step.everything and not any(fact.is_test for fact in place.facts.values()):
             break
-        report = await runner.run(buffers, step)
+        report = await runner.run({}, step)
         _check(place, report, targets, step)
         if all(any(t in r.ran for r in report.tests) for t in targets) or _uncollected(report):
             break
@@ -191,14 +190,16 @@ def _target(
 ) -> Target:
     running = [r.nodeid for r in baseline.tests if function in r.ran]
     blocked = [r.nodeid for r in _uncollected(baseline)]  # whole files that cannot be imported as things are
-    named = [r.nodeid for r in baseline.tests if any(_matches(r.nodeid, name) for name in affected)]
-    tests = tuple(dict.fromkeys([*running, *blocked]))
+    named = [r for r in baseline.tests if any(_matches(r.nodeid, name) for name in affected)]
+    # One that fails may stop just before the function: the stub of an async generator is never entered.
+    stopped = [r.nodeid for r in named if not r.passed]
+    tests = tuple(dict.fromkeys([*running, *blocked, *stopped]))
     goal: Goal = "generate" if place.function(function).is_stub else "regenerate"
     return Target(
         function=str(function),
         goal=goal,
         tests=tests,
-        affected=tuple(dict.fromkeys([*tests, *named])),
+        affected=tuple(dict.fromkeys([*tests, *(r.nodeid for r in named)])),
         has_examples=has_examples(place, function),
         needs=needs,
         advice=advice_path(place, function),

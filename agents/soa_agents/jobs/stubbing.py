@@ -27,7 +27,7 @@ async def prepare_stubs(place: Workplace, runner: TestRunner, target: FunctionId
         )
     near = place.graph.modules.importers(target.path)
     files = tuple(sorted(path for path in near if place.facts[path].is_test and "conftest" not in path))
-    report = await runner.run(dict(place.start.buffers), Selection(files)) if files else Report()
+    report = await runner.run({}, Selection(files)) if files else Report()
     settled = Target(str(target), "stubs", affected=tuple(r.nodeid for r in report.tests))
     started = JobStarted(
         job_id=place.start.job_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import chain
 
@@ -56,7 +57,7 @@ def first_path(place: Workplace) -> str:
 async def failing(place: Workplace, runner: TestRunner) -> Failing:
     """Run the named tests, or all, and find the first suspect behind each failure."""
     asked = Selection(tuple(place.start.targets)) if place.start.targets else Selection(everything=True)
-    report = await runner.run(dict(place.start.buffers), asked)
+    report = await runner.run({}, asked)
     check_ran(place.start, report)
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
     found = dict.fromkeys(s for r in red for s in _suspects(place, report, r)[:1])
@@ -67,7 +68,7 @@ async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
     """Run the tests of a function, or of everything in a file, and say what fails and where to look."""
     start = place.start
     asked = _asked(place, start.targets[0])
-    report = await runner.run(dict(start.buffers), asked)
+    report = await runner.run({}, asked)
     check_ran(place.start, report)
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
     count = tally(report.tests)
@@ -104,9 +105,12 @@ def _asked(place: Workplace, target: str) -> Selection:
 def _suspects(place: Workplace, report: Report, result: TestResult) -> tuple[FunctionId, ...]:
     path, _, rest = result.nodeid.partition("::")
     test = FunctionId(path, rest.partition("[")[0].replace("::", "."))
-    called = place.graph.callees(test) if place.graph.function(test) else ()
-    found = suspects(report, result, called)
-    return tuple(f for f in found if not (fact := place.facts.get(f.path)) or not fact.is_test)
+    line = next((f.source for f in reversed(result.frames) if f.path == path), "")
+    named = place.graph.callees(test) if place.graph.function(test) else ()
+    called = tuple(f for f in named if f.name in re.findall(r"\w+", line))
+    passing = [r for r in report.tests if r.passed]
+    found = suspects([result, *passing], {result.nodeid: called})
+    return tuple(f for f in found if f.path in place.facts and not place.facts[f.path].is_test)
 
 
 def _diagnostic(place: Workplace, report: Report, result: TestResult) -> TestDiagnostic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from soa_agents.swarm.actions import Verdict, Verify
 from soa_agents.swarm.state import State
+from soa_agents.verify.brief import signature
 from soa_agents.verify.report import Report, TestResult
 from soa_agents.workspace.ids import FunctionId
 
@@ -76,11 +77,6 @@ def stuck(state: State, n: int) -> str:
     if len(failures) == 3 and failures[0] == failures[1] == failures[2]:
         return "Three rounds in a row ended in the same failures."
     return ""
-
-
-def signature(report: Report) -> tuple[tuple[str, str], ...]:
-    """What failed and how, for telling one red run from another."""
-    return tuple(sorted((r.nodeid, r.message) for r in report.results if not r.passed))
 
 
 def _stops_elsewhere(state: State, result: TestResult) -> bool:
