@@ -57,10 +57,8 @@ class Selection:
 # but pytest finds no test; `refused`: pytest did not start (its arguments, a conftest); `died`: the test
 # process ended by itself; `hang`: one test had to be killed and the run with it; `tampered`: a test file or
 # pytest's configuration was changed before it was read.
-Fault = (
-    Literal["", "no_tests", "nothing_collected", "no_pytest", "refused", "died", "tampered"]
-    | Literal["memory", "processes", "time", "hang"]
-)
+Killed = Literal["memory", "processes", "time", "hang"]
+Fault = Literal["", "no_tests", "nothing_collected", "no_pytest", "refused", "died", "tampered", Killed]
 
 
 @dataclass(frozen=True, slots=True)
