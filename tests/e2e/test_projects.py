@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import os
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ async def test_every_function_comes_back_proven(name: str, tmp_path: Path) -> No
             for case in cases:
                 row, wrong = await _one(editor, server, root, case, originals[case.path])
                 found.append(row)
+                print(*astuple(row), *wrong, sep="  ", flush=True)
                 problems += [f"{case.function}: {problem}" for problem in wrong]
     rows.keep(name, found)
     print(rows.table(found))
@@ -64,7 +66,10 @@ async def _one(
     await editor.open(path, start)
     title = "Regenerate with SoA" if case.broken else "Generate with SoA"
     job = await editor.act(path, _cursor(start, case), title)
-    end = await editor.end(job, SECONDS)
+    try:
+        end = await editor.end(job, SECONDS)
+    except TimeoutError:
+        end = {"state": f"not within {SECONDS} s", "message": editor.progress[-1:]}
     seconds = time.monotonic() - began
     steps = [request.step for request in server.requests[asked:]]
     problems = [*_ending(end, steps), *_text(start, editor.buffer(path).text, original, case)]
