@@ -32,7 +32,7 @@ from soa_server.lsp.supervisor import Engine
 JOB = "soa/job"
 AGENT = "soa/agent"
 SECRET = "soa/secret"  # noqa: S105 - the name of a request
-CANCEL_SECONDS = 10.0  # after which an engine that does not end a cancelled job is ended itself
+CANCEL_SECONDS = 5.0  # after which an engine that does not end a cancelled job is ended itself
 
 logger = logging.getLogger(__name__)
 
