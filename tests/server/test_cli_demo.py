@@ -26,7 +26,7 @@ def test_it_ends_well_and_soon(session: tuple[subprocess.CompletedProcess[str], 
     done, seconds = session
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert seconds < SECONDS * 2  # on a machine that does other things too
+    assert seconds < SECONDS * 3  # on a machine that does other things too
 
 
 @pytest.mark.parametrize(

@@ -111,10 +111,10 @@ def test_ctrl_c_cancels_once_and_says_so(folder: Path) -> None:
         with subprocess.Popen(
             [*COMMAND, "generate", SLUG], cwd=folder, env=env, stdout=-1, stderr=-1, text=True
         ) as job:
-            model.wait(lambda: len(model.requests) == 1)
+            assert model.wait(lambda: len(model.requests) == 1, 60)
             job.send_signal(signal.SIGINT)
             out, err = job.communicate(timeout=20)
-        model.wait(lambda: model.requests[0].disconnected)
+        assert model.wait(lambda: model.requests[0].disconnected)
         never.set()
     assert job.returncode == 130
     assert "Cancelled" in err and "nothing was" in err
