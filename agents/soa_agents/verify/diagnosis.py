@@ -23,8 +23,9 @@ _REASONS = (
     r"^__main__\.py: error: (.+)",
     r"error: (.+)",
     r"^ERROR:? (.+)",
-    r"^(\w*(?:Error|Exception).*)",
+    r"^([\w.]*(?:Error|Exception|Warning).*)",
 )
+_LONG = 300  # characters of somebody else's words in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def diagnose(run: Run, session: Session, ended: Ended, changed: tuple[str, ...])
     if session.status == _INTERRUPTED and session.running:
         return "died", f"{run.prefix}{session.running} interrupted the whole run; {_AFTER} {_LEAVE}"
     if session.status == _INTERNAL:
-        said = f"pytest itself failed: {_internal(ended.output)}."
+        said = f"pytest itself failed: {_refusal(ended.output)}."
         return "died", f"{said} Run python -m pytest in a terminal to see the whole."
     if run.everything and session.collected == 0:
         return _nothing(run, session)
@@ -103,21 +104,16 @@ def _nothing(run: Run, session: Session) -> tuple[Fault, str]:
 
 def _refusal(output: str) -> str:
     """The line that says why, out of what pytest prints when it does not start."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip().removeprefix("INTERNALERROR> ") for line in output.splitlines() if line.strip()]
     for pattern in _REASONS:
         found = [m.group(1) for line in lines if (m := re.search(pattern, line))]
         if found:
-            return found[-1].rstrip(".")
-    return lines[-1].rstrip(".") if lines else "it printed nothing"
+            return _short(found[-1])
+    return _short(lines[-1]) if lines else "it printed nothing"
 
 
-def _internal(output: str) -> str:
-    lines = [
-        line.partition("INTERNALERROR>")[2].strip()
-        for line in output.splitlines()
-        if "INTERNALERROR>" in line
-    ]
-    return next((line for line in reversed(lines) if line), "no reason given").rstrip(".")
+def _short(line: str) -> str:
+    return line.rstrip(".") if len(line) <= _LONG else f"{line[:_LONG]}…"
 
 
 def _last(text: str) -> str:

@@ -2,7 +2,7 @@
 
 Runs in the workspace's own interpreter: Python 3.9 or newer, pytest 7 or newer, nothing but the standard
 library. It writes JSON lines to the pipe whose number is in SOA_RESULTS: `collect` (a file that cannot be
-collected), `collected`, `started`, `test` (one finished test) and `end`. Its settings are the JSON in SOA_REQUEST:
+collected), `collected`, `started`, `test` (a finished test), `end`. Its settings are the JSON in SOA_REQUEST:
 
     root      the folder; paths are told relative to it
     wanted    node ids or files to run, or null for all that pytest collects
@@ -22,6 +22,7 @@ import hashlib
 import json
 import linecache
 import os
+import re
 import signal
 import threading
 import time
@@ -54,6 +55,7 @@ _RESET = {  # options of a project's addopts that would hide tests or reports fr
     "tx": [],
     "usepdb": False,
 }
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DOCTEST_PROBLEMS = ("DocTestFailure", "MultipleDoctestFailures", "UnexpectedException")
 
 
@@ -342,7 +344,8 @@ class Plugin:
             if problem is None:
                 break
             lines.append(f"caused by {_only(problem)}")
-        return _capped("\n".join(lines), self.cap)
+        # Addresses differ between runs that are otherwise the same.
+        return _capped(_ADDRESS.sub("", "\n".join(lines)), self.cap)
 
     def _frames(self, tb: Any) -> list[Any]:
         """The workspace's frames, outermost first: path, line, name, source line, line of the definition."""
