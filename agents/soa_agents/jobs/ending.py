@@ -115,6 +115,7 @@ def ended(start: StartJob, state: State, stop: Stop) -> JobResult:
         texts=texts,
         offer="preview" if reason else "apply",
         preview_reason=reason,
+        passing=tuple(r.nodeid for r in measured.proof_after if r.passed),
         exit_code=EXIT_FAILED if part else 0,
     )
 
