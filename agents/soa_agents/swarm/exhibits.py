@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from soa_agents.swarm.material import Focus, Piece
-from soa_agents.swarm.skim import Skim, class_line, indented, skim, words
+from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim, words
 from soa_agents.verify.report import Report, TestResult
-from soa_agents.workspace.functions import Function, dedented
+from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 
 _INDIRECT = 6  # tests shown of a function that no test names
@@ -29,7 +29,7 @@ class Shown:
     @property
     def source(self) -> str:
         """Its whole source; a method stands inside its class line."""
-        text = dedented(self.file.text, self.function)
+        text = code_of(self.file.text, self.function)
         if not self.function.owner:
             return text
         return f"{class_line(self.file, self.function.owner)}\n{indented(text)}"
@@ -85,7 +85,7 @@ def support(tests: tuple[Shown, ...], texts: Mapping[str, str]) -> tuple[Piece, 
         found = [*_setups(file, mine), *_helpers(file, used, mine), *_fixtures(file, asked, texts)]
         place = len(pieces) * 100
         pieces += [Piece(b.source, place + 1) for b in file.bindings if b.names & used]
-        pieces += [Piece(source[:_LONG_SUPPORT], place + 2 + n) for n, source in enumerate(found)]
+        pieces += [Piece(text[:_LONG_SUPPORT], place + 2 + n) for n, text in enumerate(found)]
     return tuple(pieces) if len(pieces) > len({t.file.path for t in tests}) else ()
 
 
@@ -136,7 +136,7 @@ def _together(tests: tuple[Shown, ...]) -> str:
             parts.append(f"# {test.file.path}")
             owner = None
         path = test.file.path
-        text = dedented(test.file.text, test.function)
+        text = code_of(test.file.text, test.function)
         if not test.function.owner:
             parts.append(text)
         elif test.function.owner == owner:
@@ -149,7 +149,7 @@ def _together(tests: tuple[Shown, ...]) -> str:
 
 def _assertions(test: Shown) -> str:
     """A test's first line and those of its lines that assert."""
-    lines = dedented(test.file.text, test.function).split("\n")
+    lines = code_of(test.file.text, test.function).split("\n")
     first = next((line for line in lines if re.match(r"(async\s+)?def\b", line)), lines[0])
     told = [line for line in lines if re.search(r"\bassert|\braises\(|\.assert\w+\(", line)]
     return "\n".join([first, *(line[:300] for line in told[:12])])
@@ -163,7 +163,7 @@ def _setups(file: Skim, tests: list[Shown]) -> Iterator[str]:
     owners = {t.function.owner for t in tests if t.function.owner}
     for function in file.functions:
         if function.owner in owners and function.id.name in _SETUP:
-            yield f"{class_line(file, function.owner)}\n{indented(dedented(file.text, function))}"
+            yield f"{class_line(file, function.owner)}\n{indented(code_of(file.text, function))}"
 
 
 def _asked(test: Shown) -> str:
@@ -176,7 +176,7 @@ def _helpers(file: Skim, used: frozenset[str], tests: list[Shown]) -> Iterator[s
     for function in file.functions:
         own = "." not in function.id.qualname and function.id not in shown
         if own and function.id.name in used and not _is_fixture(function):
-            yield dedented(file.text, function)
+            yield code_of(file.text, function)
 
 
 def _fixtures(file: Skim, asked: frozenset[str], texts: Mapping[str, str]) -> Iterator[str]:
@@ -193,7 +193,7 @@ def _fixtures(file: Skim, asked: frozenset[str], texts: Mapping[str, str]) -> It
     for each in files:
         for function in each.functions:
             if _is_fixture(function) and function.id.name in asked:
-                yield dedented(each.text, function)
+                yield code_of(each.text, function)
 
 
 def _is_fixture(function: Function) -> bool:

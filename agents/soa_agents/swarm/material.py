@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
-from soa_agents.swarm.skim import Binding, Skim, brief, class_line, indented, skim, words
-from soa_agents.workspace.functions import Function, dedented
+from soa_agents.swarm.skim import Binding, Skim, brief, class_line, code_of, indented, skim, words
+from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header, docstring_place
 from soa_agents.workspace.snapshot import is_test_file
@@ -134,12 +134,12 @@ def owner(focus: Focus, own: str) -> tuple[Piece, ...]:
         return ()
     text = focus.skim.text
     if outer := focus.skim.function(around):
-        return (Piece(_bounded(dedented(text, outer))),)
+        return (Piece(_bounded(code_of(text, outer))),)
     pieces = [Piece(_with_docstring(focus, class_header(text, around)))]
     for name in ("__init__", "__new__", "__post_init__"):
         found = focus.skim.function(f"{around}.{name}")
         if found and own != name:
-            pieces.append(Piece(indented(_bounded(dedented(text, found))), 1))
+            pieces.append(Piece(indented(_bounded(code_of(text, found))), 1))
     return tuple(p for p in pieces if p.text.strip())
 
 
@@ -232,7 +232,7 @@ def callers(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece
         found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
         if found and len(pieces) < 2 and not is_test_file(caller.path):
             text = texts[caller.path]
-            lines = _mentioning(dedented(text, found), focus.function.name)
+            lines = _mentioning(code_of(text, found), focus.function.name)
             quoted = f"# in {caller}\n{brief(text, found)}\n" + "\n".join(lines)
             pieces.append(Piece(quoted, len(pieces)))
     return tuple(pieces)
@@ -276,7 +276,7 @@ def _listed(focus: Focus, file: Skim, function: Function, whole: bool = False) -
     """A function in brief, or whole as an example of how this module is written."""
     text = brief(file.text, function, unwritten=function.id in focus.unwritten)
     if whole:
-        text = dedented(file.text, function)
+        text = code_of(file.text, function)
     under = class_line(file, function.owner) if function.owner else ""
     return Piece(indented(text) if under else text, function.span.start, under)
 

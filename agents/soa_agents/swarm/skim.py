@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from tree_sitter import Node
 
-from soa_agents.workspace.functions import Function, definitions, functions, name_of
+from soa_agents.workspace.functions import Function, dedented, definitions, functions, name_of
 from soa_agents.workspace.outline import signature
 from soa_agents.workspace.syntax import Syntax, parse
 
@@ -78,6 +78,19 @@ def skim(path: str, text: str) -> Skim:
 def words(text: str) -> frozenset[str]:
     """The identifiers in a text."""
     return frozenset(re.findall(r"[^\W\d]\w*", text))
+
+
+@lru_cache(maxsize=4096)
+def code_of(text: str, function: Function) -> str:
+    """The whole function, dedented.
+
+    It is cut out first: dedenting parses what it is given, and a file may be long.
+    """
+    if not function.indent:
+        return dedented(text, function)
+    alone = f"if 1:\n{function.indent}{text[function.span.start : function.span.end]}\n"
+    found = functions("", alone)
+    return dedented(alone, found[0]) if found else dedented(text, function)
 
 
 def said(text: str, function: Function) -> str:
