@@ -14,8 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,9 +46,15 @@ def _refuse(problem: OSError) -> NoReturn:
 
 
 def _in_namespaces(plan: Plan) -> NoReturn:
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     ready, allowed = os.pipe(), os.pipe()
     builder = _fork(lambda: _builder(plan, ready[1], allowed[0]))
+
+    def deserted(*_: object) -> None:
+        os.kill(builder, signal.SIGKILL)  # the kernel then ends everything inside the namespaces
+        os.wait()
+        _clear(plan)
+
+    _die_with_engine(plan, deserted)
     os.close(ready[1])
     if os.read(ready[0], 1):
         _map_users(builder)
@@ -124,7 +130,7 @@ def _behind_landlock(plan: Plan) -> NoReturn:
         kernel.seccomp(())
         _become(plan)
 
-    _gather(worker)
+    _gather(plan, worker)
 
 
 def _scrubbed(plan: Plan) -> NoReturn:
@@ -137,7 +143,7 @@ def _scrubbed(plan: Plan) -> NoReturn:
         _limit(plan)
         _become(plan)
 
-    _gather(worker)
+    _gather(plan, worker)
 
 
 def _copied(plan: Plan) -> Path:
@@ -150,20 +156,37 @@ def _copied(plan: Plan) -> Path:
     return tree
 
 
-def _gather(worker: Callable[[], NoReturn]) -> NoReturn:
+def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
     """Run `worker`; when it ends, or we are told to, end everything that it started."""
-    if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGTERM, lambda *_: _end_all(REFUSED))
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+
+    def deserted(*_: object) -> None:
+        _end_all()
+        _clear(plan)
+
+    _die_with_engine(plan, deserted)
     child = _fork(worker)
     while True:
         pid, status = os.wait()
         if pid == child:
-            _end_all(_exit_code(status))
+            _end_all()
+            os._exit(_exit_code(status))
 
 
-def _end_all(status: int) -> NoReturn:
+def _die_with_engine(plan: Plan, deserted: Callable[..., None]) -> None:
+    """Call `deserted` when the engine ends or asks for the end; then nobody else clears up."""
+    signal.signal(signal.SIGTERM, deserted)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != plan.engine:
+        deserted()
+
+
+def _clear(plan: Plan) -> NoReturn:
+    shutil.rmtree(plan.scratch, ignore_errors=True)
+    os._exit(REFUSED)
+
+
+def _end_all() -> None:
     """Kill every descendant: as subreaper we inherit those whose parents died."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     patience = time.monotonic() + 2
@@ -178,7 +201,6 @@ def _end_all(status: int) -> NoReturn:
         except ChildProcessError:
             break
         time.sleep(0.005)
-    os._exit(status)
 
 
 def _limit(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -68,7 +69,22 @@ def finish(root: Path, processes: int) -> None:
 
 
 def _inside(root: Path, path: str | Path) -> Path:
-    return root / str(path).lstrip("/")
+    """Where `path` is below the new root. A link in there leads to its target in there, never out of it."""
+    place = root
+    left = list(Path(path).parts[1:])
+    for _ in range(1000):
+        if not left:
+            return place
+        name = left.pop(0)
+        if name == "..":
+            place = place.parent if place != root else root
+        elif left and (place / name).is_symlink():
+            target = (place / name).readlink()
+            left = [part for part in target.parts if part != "/"] + left
+            place = root if target.is_absolute() else place
+        else:
+            place = place / name
+    raise OSError(errno.ELOOP, f"{path}: too many symbolic links")
 
 
 def _tmpfs(path: Path, megabytes: int, mode: str = "755") -> None:
@@ -80,7 +96,7 @@ def _own_places(root: Path, plan: Plan) -> None:
     for name in ("proc", "run", "var"):
         (root / name).mkdir()
     _tmpfs(_inside(root, PRIVATE_TMP), max(64, plan.memory_mb // 4), "1777")
-    (root / "var/tmp").symlink_to(PRIVATE_TMP)
+    _tmpfs(root / "var/tmp", 64, "1777")
     own = _inside(root, OWN)
     _tmpfs(own, 64)
     for name in ("home", "ran"):
@@ -109,7 +125,7 @@ def _show(root: Path, path: Path) -> None:
     """Make a path of the real system readable at its own place; what does not exist is passed over."""
     place = _inside(root, path)
     if path.is_symlink():
-        if not os.path.lexists(place) and place.parent.resolve() == place.parent:
+        if not os.path.lexists(place):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(path.readlink())
         path = path.resolve()

@@ -21,7 +21,8 @@ class Plan:
 
     `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
     `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
-    `memory_mb` bounds what the private file systems hold, `processes` how many may be alive at once.
+    `memory_mb` bounds what the private file systems hold, `processes` how many (with their
+    threads) may be alive at once. `engine` is the process that started the launcher; it does not outlive that.
     """
 
     layer: Layer
@@ -35,6 +36,7 @@ class Plan:
     results: int = -1
     memory_mb: int = 4096
     processes: int = 1024
+    engine: int = 0
 
     def save(self, path: Path) -> None:
         """Write the plan where the launcher will read it."""

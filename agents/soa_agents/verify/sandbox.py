@@ -200,6 +200,7 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
         files=tuple(command.files),
         results=results,
         memory_mb=command.memory_mb,
+        engine=os.getpid(),
     )
 
 

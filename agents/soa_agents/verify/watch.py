@@ -6,7 +6,7 @@ from typing import Literal
 
 import psutil
 
-PROCESSES = 1024
+PROCESSES = 256  # alive at once; threads are not counted here
 
 
 def too_much(pid: int, memory_mb: int) -> Literal["", "memory", "processes"]:

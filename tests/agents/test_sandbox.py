@@ -1,0 +1,293 @@
+"""The sandbox stops what hostile tests try, lets honest ones work, and leaves nothing behind; for root and others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from verify_place import EVERYTHING, own_python, outcomes, project, runner, written
+
+from soa_agents.errors import NoSandbox
+from soa_agents.settings import Limits
+from soa_agents.verify import sandbox
+from soa_agents.verify.environment import allowed
+from soa_agents.verify.plan import Layer
+from soa_agents.verify.visible import interpreter_files, surroundings
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail is built from Linux's own parts")
+LEVELS: tuple[Layer, ...] = ("namespaces", "landlock")
+
+
+@contextmanager
+def host(place: Path) -> Iterator[dict[str, object]]:
+    """What attacks aim at: a secret in the home, listening sockets, this very process."""
+    with ExitStack() as stack:
+        secret = Path.home() / f".soa-test-secret-{os.getpid()}"
+        secret.write_text("secret")
+        stack.callback(secret.unlink)
+        near = Path(tempfile.mkdtemp(prefix="soa-test-"))
+        stack.callback(shutil.rmtree, near)
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        for name in (str(near / "s"), f"\0soa-test-{os.getpid()}"):
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(name)
+            listening.listen()
+        yield {
+            "secret": str(secret),
+            "port": tcp.getsockname()[1],
+            "socket": str(near / "s"),
+            "abstract": f"soa-test-{os.getpid()}",
+            "pid": os.getpid(),
+            "marker": f"soa-left-behind-{os.getpid()}",
+        }
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for temporary files of this test alone."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return place
+
+
+# What each level cannot offer: behind Landlock alone there are no sockets and no terminals.
+UNAVAILABLE = {
+    "namespaces": set[str](),
+    "landlock": {"test_own_server_works"},
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_attacks_are_stopped_and_honest_tests_work(
+    tmp_path: Path, temporary: Path, level: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOA_TEST_KEY", "do not tell")
+    root = project("hostile", tmp_path)
+    with host(tmp_path) as aim:
+        (root / "tests/attack.json").write_text(json.dumps(aim))
+        before = tree(root)
+        report = asyncio.run(runner(root, level=level).run({}, EVERYTHING))
+        left = [p.pid for p in psutil.process_iter(["cmdline"]) if aim["marker"] in (p.info["cmdline"] or [])]
+    assert report.problem == ""
+    red = {r.nodeid.partition("::")[2]: r.message for r in report.results if not r.passed}
+    assert set(red) == UNAVAILABLE[level], red
+    assert len(report.results) > 20
+    assert (left, tree(root)) == ([], before)
+    assert not list(temporary.glob("soa-*/plan.json"))
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+BOMB = """
+import os, time
+def test_bomb():
+    made = 0
+    try:
+        while made < 3000:
+            if os.fork() == 0:
+                time.sleep(20)
+                os._exit(0)
+            made += 1
+    except OSError:
+        raise AssertionError(f"stopped at {made}")
+"""
+
+
+def test_a_fork_bomb_is_stopped(tmp_path: Path) -> None:
+    root = written(tmp_path, {"test_bomb.py": BOMB})
+    report = asyncio.run(runner(root, level="namespaces").run({}, EVERYTHING))
+    assert outcomes(report)["test_bomb.py::test_bomb"] in ("failed", "error")
+    assert len(psutil.Process().children(recursive=True)) < 5
+
+
+def test_endless_output_is_cut(tmp_path: Path) -> None:
+    text = "import os\ndef test_x(capfd):\n    with capfd.disabled():\n        for _ in range(2000): os.write(1, b'x' * 65536)\n"
+    report = asyncio.run(runner(written(tmp_path, {"test_x.py": text})).run({}, EVERYTHING))
+    assert outcomes(report) == {"test_x.py::test_x": "passed"}
+
+
+def test_the_engines_death_ends_the_run(tmp_path: Path, temporary: Path) -> None:
+    marker = f"soa-orphan-{os.getpid()}"
+    text = f"import time\ndef test_x():\n    open({marker!r}, 'w'); time.sleep(60)\n"
+    root = written(tmp_path, {"test_x.py": text})
+    program = (
+        "import asyncio, sys\nsys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\n"
+        "from verify_place import EVERYTHING, runner\n"
+        "asyncio.run(runner(Path(sys.argv[2]), seconds=60).run({}, EVERYTHING))\n"
+    )
+    engine = psutil.Popen([sys.executable, "-c", program, str(Path(__file__).parents[1]), str(root)])
+    family: list[psutil.Process] = []
+    while not any("-m" in p.cmdline() and "pytest" in p.cmdline() for p in family):
+        assert engine.poll() is None
+        family = running(engine)
+    engine.kill()
+    engine.wait()
+    gone, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+    assert not list(temporary.iterdir())
+
+
+def running(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        found = process.children(recursive=True)
+        return [p for p in found if p.cmdline()]
+    except psutil.Error:
+        return []
+
+
+PROJECT = {
+    "pkg.py": "def f():\n    return 1\n",
+    "test_pkg.py": "import pkg, os\ndef test_f():\n    open('beside', 'w').close()\n    assert pkg.f() == 2\n",
+}
+AS_NOBODY = """
+import os, sys
+os.setgid(65534); os.setgroups([]); os.setuid(65534)
+os.environ["HOME"] = sys.argv[1] + "/home"
+sys.path[:0] = sys.argv[3:]
+import asyncio
+from pathlib import Path
+from soa_agents.settings import Limits, TestSettings
+from soa_agents.verify import interpreter, sandbox
+from soa_agents.verify.cold import ColdRunner
+from soa_agents.verify.report import Selection
+root = Path(sys.argv[1]) / "project"
+found = interpreter.Interpreter(Path(sys.executable), "", "", "")
+runner = ColdRunner.open(root, found, TestSettings(), Limits())
+report = asyncio.run(runner.run({"pkg.py": "def f():\\n    return 2\\n"}, Selection(everything=True)))
+print(sandbox.probe().level, [r.outcome for r in report.results], report.problem, [r.message for r in report.results])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="everything else here already runs as an ordinary user")
+def test_an_ordinary_user_has_the_same_sandbox() -> None:
+    """With a Python that everybody may read; the libraries are copied to where everybody may read them too."""
+    python = shutil.which("python3", path="/usr/bin")
+    if python is None or not _same_version(python):
+        pytest.skip("no other Python of this version that an ordinary user may run")
+    place = Path(tempfile.mkdtemp(prefix="soa-nobody-", dir="/var/tmp"))  # noqa: S108 - readable by all
+    try:
+        (place / "home/.local/lib/python3.11").mkdir(parents=True)
+        written(place / "project", PROJECT)
+        site = Path(pytest.__file__).parents[1]
+        user_site = place / f"home/.local/lib/python3.{sys.version_info.minor}/site-packages"
+        shutil.copytree(
+            site, user_site, ignore=shutil.ignore_patterns("mypy*", "openai*", "__pycache__", "ruff*")
+        )
+        shutil.copytree(Path(sandbox.__file__).parents[1], place / "agents/soa_agents")
+        subprocess.run(["chown", "-R", "65534:65534", str(place)], check=True)
+        arguments = [str(place), "", str(place / "agents"), str(user_site)]
+        done = subprocess.run(
+            [python, "-c", AS_NOBODY, *arguments],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stdout.startswith("namespaces ['passed']"), done.stdout + done.stderr
+        assert not (place / "project/beside").exists()
+    finally:
+        shutil.rmtree(place)
+
+
+def _same_version(python: str) -> bool:
+    asked = [python, "-c", "import sys; print(sys.version_info[:2])"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == str(
+        sys.version_info[:2]
+    )
+
+
+def test_the_environment_is_an_allow_list_without_keys() -> None:
+    given = {
+        "PATH": "p",
+        "LC_ALL": "C",
+        "OPENAI_API_KEY": "k",
+        "LC_SECRET": "s",
+        "AWS_TOKEN": "t",
+        "EDITOR": "e",
+    }
+    assert allowed(given) == {"PATH": "p", "LC_ALL": "C"}
+
+
+def test_probe_says_what_holds() -> None:
+    status = sandbox.probe()
+    assert status.level in ("namespaces", "landlock", "none")
+    assert bool(status.layers) == (status.level != "none")
+    assert status.sentence.endswith(".")
+
+
+def test_without_a_sandbox_only_a_person_can_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = sandbox.SandboxStatus("none", "This machine offers no sandbox.")
+    monkeypatch.setattr(sandbox, "probe", lambda: none)
+    assert sandbox.choose("scrubbed") == "scrubbed"
+    with pytest.raises(NoSandbox, match="offers no sandbox"):
+        sandbox.choose("strict")
+
+
+@pytest.mark.parametrize("level", ["landlock", "scrubbed"])
+def test_a_private_copy_is_written_never_the_tree(tmp_path: Path, level: Layer) -> None:
+    root = written(tmp_path / "p", PROJECT)
+    report = asyncio.run(runner(root, level=level).run({"pkg.py": "def f():\n    return 2\n"}, EVERYTHING))
+    assert outcomes(report) == {"test_pkg.py::test_f": "passed"}, report
+    assert not (root / "beside").exists()
+
+
+@pytest.mark.parametrize("level", ["namespaces", "landlock", "scrubbed"])
+def test_a_process_that_detaches_itself_does_not_outlive_the_run(tmp_path: Path, level: Layer) -> None:
+    marker = f"soa-daemon-{level}-{os.getpid()}"
+    text = (
+        "import os, sys\ndef test_x():\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n"
+        f"            os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{marker}'])\n"
+        "        os._exit(0)\n"
+    )
+    asyncio.run(runner(written(tmp_path, {"test_x.py": text}), level=level).run({}, EVERYTHING))
+    assert not [p for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
+
+
+def test_an_interpreter_shows_its_prefixes_and_never_the_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    base = home / ".pyenv/versions/3.12"
+    for place in (base / "lib/python3.12/os.py", base / "bin/python3.12", home / "secret"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    venv, sibling = tmp_path / "app/.venv", tmp_path / "sibling"
+    site = venv / "lib/python3.12/site-packages"
+    for folder in (venv / "bin", site, sibling):
+        folder.mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text(f"home = {base}/bin\n")
+    (venv / "bin/python").symlink_to(base / "bin/python3.12")
+    (site / "editable.pth").write_text(f"{sibling}\n{home}\nimport os\n")
+    (site / "__editable___x_finder.py").write_text(f"MAPPING: dict = {{'x': '{sibling}/src'}}\n")
+    (sibling / "src").mkdir()
+    (home / "bin").mkdir()
+    (home / "bin/python").symlink_to(venv / "bin/python")
+    visible = interpreter_files(home / "bin/python", home)
+    assert set(visible.paths) == {str(venv), str(base), str(sibling), str(sibling / "src")}
+    assert (str(home / "bin/python"), str(venv / "bin/python")) in visible.links
+
+
+def test_a_folder_inside_a_repository_sees_its_configuration_and_history(tmp_path: Path) -> None:
+    app = tmp_path / "repo/packages/app"
+    app.mkdir(parents=True)
+    (tmp_path / "repo/.git").mkdir()
+    (tmp_path / "repo/pyproject.toml").touch()
+    (tmp_path / "repo/secret.env").touch()
+    assert set(surroundings(app, tmp_path)) == {
+        str(tmp_path / "repo/.git"),
+        str(tmp_path / "repo/pyproject.toml"),
+    }
