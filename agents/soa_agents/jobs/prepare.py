@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from soa_agents.errors import BaselineHangs, NoPytest, NothingCollected, Refused
@@ -13,11 +13,12 @@ from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
 from soa_agents.swarm.job import StartJob
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
-from soa_agents.workspace.callgraph import tests_reaching
+from soa_agents.workspace.callgraph import Reaching, tests_reaching
 from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import User
 
+_FEW = 40  # tests that may all be run before the first call without anybody waiting for it
 _REFUSALS: dict[str, type[Refused]] = {
     "nothing_collected": NothingCollected,
     "no_pytest": NoPytest,
@@ -46,10 +47,9 @@ async def prepare(
     Raises `NothingCollected` or `BaselineHangs` when the tests cannot tell anything.
     """
     reaching = {t: tests_reaching(place.graph, t) for t in targets}
-    asked = {name for reach in reaching.values() for name in reach.affected}
     shown = tuple(t for t in targets if has_examples(place, t))
     if baseline is None:
-        baseline = await _measure(place, runner, targets, asked, shown)
+        baseline = await _measure(place, runner, reaching, shown)
     settled = [
         _target(place, t, baseline, reaching[t].affected, needs)
         for t, needs in in_order_of_need(place, targets).items()
@@ -131,31 +131,39 @@ def _stubs(place: Workplace, path: str) -> list[FunctionFact]:
 async def _measure(
     place: Workplace,
     runner: TestRunner,
-    targets: Sequence[FunctionId],
-    asked: set[str],
+    reaching: Mapping[FunctionId, Reaching],
     shown: tuple[FunctionId, ...],
 ) -> Report:
-    """The tests that reach the targets by name; if none of them runs one, those of their files; then all."""
-    files = {name for t in targets for name in tests_reaching(place.graph, t).files}
-    steps = [
-        Selection(tuple(sorted(asked)), shown),
-        Selection(tuple(sorted(files)), shown),
-        Selection((), shown, True),
+    """Tests that name the targets; where none runs one, those that reach it; those of its file; then all.
+
+    Where those that reach it are few, they come first at once. Of a function to write anew whose own tests all pass, those that reach it are looked at as well. What else
+    is affected is left for the end: it is run on the candidate, and unchanged only where that is red.
+    """
+    parts = [
+        [getattr(reach, part) for reach in reaching.values()] for part in ("direct", "affected", "files")
     ]
+    steps = [Selection(tuple(sorted({n for names in part for n in names})), shown) for part in parts]
+    steps.append(Selection((), shown, everything=True))
+    has_tests = any(fact.is_test for fact in place.facts.values())
     report = Report()
-    for step in steps:
-        if not (step.tests or step.everything or (step is steps[0] and shown)):
+    for number, step in enumerate(steps):
+        if step == Selection() or step in steps[:number] or (step.everything and not has_tests):
             continue
-        if step.everything and not any(fact.is_test for fact in place.facts.values()):
-            break
         report = await runner.run({}, step)
-        _check(place, report, targets, step)
-        if all(any(t in r.ran for r in report.tests) for t in targets) or _uncollected(report):
+        _check(place, report, list(reaching))
+        if _uncollected(report) or all(_says_enough(place, report, t, number) for t in reaching):
             break
     return report
 
 
-def _check(place: Workplace, report: Report, targets: Sequence[FunctionId], step: Selection) -> None:
+def _says_enough(place: Workplace, report: Report, target: FunctionId, number: int) -> bool:
+    running = [r for r in report.tests if target in r.ran]
+    return bool(running) and (
+        number > 0 or place.function(target).is_stub or any(not r.passed for r in running)
+    )
+
+
+def _check(place: Workplace, report: Report, targets: Sequence[FunctionId]) -> None:
     hanging = next(
         (r for r in report.tests if r.outcome == "timeout" and not set(targets) & set(r.ran)), None
     )
@@ -191,6 +199,7 @@ def _target(
     running = [r.nodeid for r in baseline.tests if function in r.ran]
     blocked = [r.nodeid for r in _uncollected(baseline)]  # whole files that cannot be imported as things are
     named = [r for r in baseline.tests if any(_matches(r.nodeid, name) for name in affected)]
+    unseen = [name for name in affected if not any(_matches(r.nodeid, name) for r in named)]
     # One that fails may stop just before the function: the stub of an async generator is never entered.
     stopped = [r.nodeid for r in named if not r.passed]
     tests = tuple(dict.fromkeys([*running, *blocked, *stopped]))
@@ -199,7 +208,7 @@ def _target(
         function=str(function),
         goal=goal,
         tests=tests,
-        affected=tuple(dict.fromkeys([*tests, *(r.nodeid for r in named)])),
+        affected=tuple(dict.fromkeys([*tests, *(r.nodeid for r in named), *unseen])),
         has_examples=has_examples(place, function),
         needs=needs,
         advice=advice_path(place, function),

@@ -77,6 +77,10 @@ def _together(state: State, stops: dict[str, Stop]) -> tuple[Verify, ...] | Stop
     report = state.report(run.key)
     if report is None:
         return Stop("failed", state.keys[run.key].failed) if state.finished(run.key) else (run,)
-    if judge.spoilt(report) or judge.broken(state, report):
+    unknown, broken = judge.newly_red(state, run.key)
+    if unknown:
+        before = Verify(judge.before_key(run.key), (), Selection(unknown), "final")
+        return Stop("failed", state.keys[before.key].failed) if state.finished(before.key) else (before,)
+    if judge.spoilt(report) or broken:
         return Stop("failed", "Each function passes alone, but together they break tests.")
     return Stop(verdict, accepted=good)

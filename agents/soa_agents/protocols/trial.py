@@ -41,18 +41,31 @@ def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
         return give_up(state, state.keys[key].failed)
     verdict = judge.verdict(state, report)
     if verdict == "passed" and set(state.target.affected) > set(state.target.tests):
-        last = _final(state, n)
-        whole = state.report(last.key)
-        if whole is None:
-            return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
-        if judge.spoilt(whole) or judge.broken(state, whole):
-            return _again(state, n, last.key)
+        met = _whole(state, n)
+        if met is not None:
+            return met
     if verdict == "passed":
         wrong = [r for r in judge.examples(state, report) if not r.passed]
         if wrong and n == 0 and state.job.limits.rounds > 0:
             return key  # one round for an example that its own tests contradict; then it is only named
         return Stop("passed", accepted=(state.root,))
     return unproven(state) if verdict == "untested" else _again(state, n, key)
+
+
+def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
+    """The run of everything else that is affected: still to be made, red, or (None) nothing broken.
+
+    What is red there and was never seen before is run once unchanged: it may have been red all along.
+    """
+    last = _final(state, n)
+    whole = state.report(last.key)
+    if whole is None:
+        return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
+    unknown, broken = judge.newly_red(state, last.key)
+    if unknown:
+        before = Verify(judge.before_key(last.key), (), Selection(unknown), "final", state.root)
+        return give_up(state, state.keys[before.key].failed) if state.finished(before.key) else (before,)
+    return _again(state, n, last.key) if judge.spoilt(whole) or broken else None
 
 
 def _again(state: State, n: int, key: str) -> Stop | str:
@@ -106,7 +119,8 @@ def own_examples(report: Report, function: FunctionId) -> bool:
 
 def _final(state: State, n: int) -> Verify:
     files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
-    selection = Selection(tests=state.target.affected)
+    others = tuple(name for name in state.target.affected if name not in state.target.tests)
+    selection = Selection(tests=others)
     return Verify(f"{state.root}:r{n}:final", files, selection, "final", state.root)
 
 

@@ -144,15 +144,21 @@ def _verified(state: State, event: Verified) -> State:
     state = _put(state, event.key, replace(progress, done=True, report=event.report))
     if verify.agent not in state.nodes or verify.purpose not in ("candidate", "final"):
         return state
-    keep = _keep_best if verify.purpose == "candidate" else _prove_best
-    return keep(state, state.scope(verify.agent), event.report)
+    if verify.purpose == "candidate":
+        return _keep_best(state, state.scope(verify.agent), event.report)
+    return _prove_best(state, verify.agent, event.key.removesuffix(judge.before_key("")))
 
 
-def _prove_best(state: State, scope: State, report: Report) -> State:
-    best = state.best[scope.root]
-    unbroken = not judge.spoilt(report) and not judge.broken(scope, report)
-    settled = replace(best, proven=unbroken, verdict=best.verdict if unbroken else "failed")
-    return replace(state, best={**state.best, scope.root: settled})
+def _prove_best(state: State, root: str, final: str) -> State:
+    """The best candidate, once everything affected was run: proven, or refuted by what it breaks."""
+    whole = state.report(final)
+    unknown, broken = judge.newly_red(state, final)
+    if unknown or whole is None:
+        return state
+    best = state.best[root]
+    good = not judge.spoilt(whole) and not broken
+    settled = replace(best, proven=good, verdict=best.verdict if good else "failed")
+    return replace(state, best={**state.best, root: settled})
 
 
 def _keep_best(state: State, scope: State, report: Report) -> State:

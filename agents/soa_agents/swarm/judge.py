@@ -32,6 +32,23 @@ def broken(state: State, report: Report) -> tuple[TestResult, ...]:
     return tuple(r for r in report.tests if r.nodeid in passing and not r.passed)
 
 
+def newly_red(state: State, final: str) -> tuple[tuple[str, ...], tuple[TestResult, ...]]:
+    """What the final run of that key does not pass: tests nobody has seen before, and tests it breaks.
+
+    The former become the latter, or innocent, once the run behind `before_key` has shown them unchanged.
+    """
+    whole, before = state.report(final), state.report(before_key(final))
+    known = {r.nodeid: r.passed for source in (before, state.baseline) if source for r in source.tests}
+    red = [r for r in whole.tests if not r.passed] if whole else []
+    unknown = () if before else tuple(r.nodeid for r in red if r.nodeid not in known)
+    return unknown, tuple(r for r in red if known.get(r.nodeid))
+
+
+def before_key(final: str) -> str:
+    """The key of the run that shows unchanged what a final run does not pass."""
+    return f"{final}:before"
+
+
 def verdict(state: State, report: Report) -> Verdict:
     """`passed`: everything counted passes and nothing broke. `untested`: nothing ran the function.
 
