@@ -430,7 +430,7 @@ async def test_failing_tests_become_diagnostics_with_a_quick_fix(bench: Bench) -
     bench.plan(
         {
             "Cart.size": {"result": {"failures": [*failures, lonely]}, "update": after},
-            "release": {"result": {"passing": green}},
+            "release": {"update": after, "result": {"passing": green}},
         }
     )
     async with bench.editor() as editor:
@@ -457,7 +457,7 @@ async def test_failing_tests_become_diagnostics_with_a_quick_fix(bench: Bench) -
         assert fix["title"] == "Regenerate with SoA (2 failing tests)"
         assert fix["diagnostics"] == [found]
         assert fix["command"]["arguments"][0]["qualname"] == "Cart.size"
-        await editor.end(await editor.act(bench.shop, "def release", "Generate with SoA"))
+        await editor.end(await editor.act(bench.shop, "def release", "Run this function's tests with SoA"))
         assert (editor.diagnostics[shop.uri], editor.diagnostics[tests.as_uri()]) == ([], [])
 
 

@@ -34,7 +34,6 @@ class Agents:
         self._diagnostics = diagnostics
         self._indexing: dict[tuple[Folder, ...], asyncio.Task[None]] = {}
         self._indexed: set[tuple[Folder, ...]] = set()
-        self._passing: set[str] = set()
 
     async def answer(self, uri: str) -> dict[str, Any]:
         """The agents of one file, or of the whole workspace for an empty URI."""
@@ -47,14 +46,10 @@ class Agents:
         agents = await asyncio.to_thread(_agents, snapshot, _cache(folders), under)
         return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
-    def passed(self, function: str) -> None:
-        """A function's tests passed in the last run of them."""
-        self._passing.add(function)
-
     def stale(self) -> None:
         """Files changed on the disk: the next question has them indexed again."""
         self._indexed.clear()
-        self._passing.clear()
+        self._diagnostics.proven.clear()
 
     async def close(self) -> None:
         """End the indexer."""
@@ -66,7 +61,7 @@ class Agents:
         function = agent["function"]
         if function in self._diagnostics.suspects():
             return {**agent, "status": "failing"}
-        if function in self._passing and agent["status"] == "unknown":
+        if function in self._diagnostics.proven and agent["status"] == "unknown":
             return {**agent, "status": "passing"}
         return agent
 

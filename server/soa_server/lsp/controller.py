@@ -188,19 +188,25 @@ class Controller:
             self._end(job, replace(update, state="cancelled", verdict=None, message=message))
             return
         kept, moved = None, False
+        stands = job.request.kind == "runTests"  # whether the tests' outcome is that of the person's text
         if result.patch.edits and result.offer in ("apply", "preview"):
             outcome = await offer(job, result, self.documents, self.person)
             kept, moved = outcome.kept, outcome.moved
+            stands = outcome.applied
             if not outcome.applied:
                 update = replace(update, state="refused", message=outcome.sentence)
         elif result.patch.edits and result.offer == "keep":
             kept = keep(job.id, result)
-        self._publish(job, result)
+        if stands:
+            self._publish(job, result)
         self._end(job, update)
         tell(self, job, replace(result, update=update), kept, moved=moved)
 
     def _publish(self, job: Job, result: JobResult) -> None:
         changed = self.diagnostics.update(result.failures, result.passing, job.snapshot)
+        tests = result.update.tests
+        green = tests is not None and tests.after.passed > 0 and not tests.after.failed
+        (self.diagnostics.proven.add if green else self.diagnostics.proven.discard)(job.target)
         for uri, failing in changed.items():
             document = self.documents.get(uri)
             shown = [to_lsp.diagnostic(each, self.person.client) for each in failing]

@@ -38,9 +38,10 @@ class Failing:
 
 @dataclass(slots=True)
 class Diagnostics:
-    """The failing tests known now, by node id."""
+    """The failing tests known now, by node id. `proven` are functions whose last run was green."""
 
     documents: Documents
+    proven: set[str] = field(default_factory=set)
     _failures: dict[str, tuple[TestDiagnostic, Snapshot]] = field(default_factory=dict)
     _shown: frozenset[str] = frozenset()
 

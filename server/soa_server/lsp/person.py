@@ -46,13 +46,13 @@ class Person:
     def tell(self, sentence: str, *, warning: bool = False) -> None:
         """Show a message."""
         kind = types.MessageType.Warning if warning else types.MessageType.Info
-        self.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=f"SoA: {sentence}"))
+        self.notify(types.WINDOW_SHOW_MESSAGE, types.ShowMessageParams(type=kind, message=_signed(sentence)))
 
     async def choose(self, sentence: str, titles: tuple[str, ...], *, warning: bool = True) -> str | None:
         """Show a message with buttons; the title of the one pressed, None when it was closed."""
         kind = types.MessageType.Warning if warning else types.MessageType.Info
         actions = [types.MessageActionItem(title=title) for title in titles]
-        params = types.ShowMessageRequestParams(type=kind, message=f"SoA: {sentence}", actions=actions)
+        params = types.ShowMessageRequestParams(type=kind, message=_signed(sentence), actions=actions)
         answer = await self.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params)
         return getattr(answer, "title", None)
 
@@ -88,3 +88,8 @@ class Person:
         """Wait for no answer any more."""
         for task in self._asking:
             task.cancel()
+
+
+def _signed(sentence: str) -> str:
+    """Who speaks stands before what is said, once."""
+    return sentence if sentence.startswith("SoA") else f"SoA: {sentence}"
