@@ -74,6 +74,16 @@ def test_stubs_are_written_from_a_docstring(folder: Path) -> None:
     assert [a["function"].partition("::")[2] for a in listed] == ["take_in", "sell", "running_low"]
 
 
+def test_all_stubs_below_a_folder_are_one_job(folder: Path) -> None:
+    with good() as model:
+        env = {"OPENAI_BASE_URL": model.base_url, "SOA_MODEL": "m"}
+        done = soa("generate", "--all-stubs", "--json", "billing", cwd=folder, **env)
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["kind"], job["verdict"]) == ("implementFile", "passed")
+    assert "_line_total" in job["patch"]
+
+
 RED = {"*": {"*": ["```python\ndef slugify(title: str, limit: int = 40) -> str:\n    return title\n```"]}}
 ENDINGS: dict[str, tuple[Mapping[str, Any], int, str]] = {
     "red": (RED, 1, "slugify"),

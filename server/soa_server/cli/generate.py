@@ -30,24 +30,23 @@ Examples:
 @click.argument("ids", nargs=-1, metavar="[PATH::NAME]...")
 @click.option(
     "--all-stubs",
-    is_flag=False,
-    flag_value=".",
-    metavar="[PATH]",
-    help="Write every stub in this file, below this folder, or in the whole workspace.",
+    is_flag=True,
+    help="Write every stub: in the files and folders named, or in the whole workspace.",
 )
 @job_options
-def command(ids: tuple[str, ...], all_stubs: str | None, **options: Any) -> None:
+def command(ids: tuple[str, ...], all_stubs: bool, **options: Any) -> None:
     """Write the functions named, with agents, until their tests pass.
 
     A stub is written; a function with a body is written anew. Nothing is changed without --apply or
     --branch: the diff is printed on stdout, progress goes to stderr.
     """
-    if bool(ids) == (all_stubs is not None):
+    if not ids and not all_stubs:
         raise click.UsageError("Name functions as PATH::NAME, or give --all-stubs [PATH].")
     out = output(options)
     here = workspace(options)
-    if all_stubs is not None:
-        sys.exit(jobs.run(here, "implementFile", _files(here, all_stubs), out))
+    if all_stubs:
+        paths = [_place(here, path) for path in ids]
+        sys.exit(jobs.run(here, "implementFile", [] if "." in paths else paths, out))
     targets = [place.function_id(text, here.root, here.here) for text in ids]
     sys.exit(jobs.run(here, kind_of(here, targets), [str(target) for target in targets], out))
 
@@ -60,11 +59,11 @@ def kind_of(here: Workspace, targets: Sequence[FunctionId]) -> JobKind:
     return "regenerate" if named and not any(f.is_stub for f in named) else "generate"
 
 
-def _files(here: Workspace, path: str) -> list[str]:
-    """The file or folder that `--all-stubs PATH` means, from the root; none stands for all of it."""
+def _place(here: Workspace, path: str) -> str:
+    """The file or folder that `--all-stubs PATH` means, from the root. Raises `UsageError` for none."""
     found = place.relative(path, here.root, here.here)
     if not (here.root / found).exists():
         raise UsageError(
             f"There is no file or folder {path}. Name one of this workspace, or none for all of it."
         )
-    return [] if found == "." else [found]
+    return found
