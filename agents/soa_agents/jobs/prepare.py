@@ -136,13 +136,16 @@ async def _measure(
 ) -> Report:
     """Tests that name the targets; where none runs one, those that reach it; those of its file; then all.
 
-    Where those that reach it are few, they come first at once. Of a function to write anew whose own tests all pass, those that reach it are looked at as well. What else
-    is affected is left for the end: it is run on the candidate, and unchanged only where that is red.
+    Where those that reach it are few, they come first at once. Of a function to write anew whose tests all
+    pass, those that reach it are looked at as well. What else is affected is left for the end: it is run on
+    the candidate, and unchanged only where that is red.
     """
-    parts = [
-        [getattr(reach, part) for reach in reaching.values()] for part in ("direct", "affected", "files")
-    ]
-    steps = [Selection(tuple(sorted({n for names in part for n in names})), shown) for part in parts]
+    named, reached, files = (
+        tuple(sorted({name for reach in reaching.values() for name in getattr(reach, part)}))
+        for part in ("direct", "affected", "files")
+    )
+    first = reached if len(reached) <= _FEW else named
+    steps = [Selection(tests, shown) for tests in (first, reached, files)]
     steps.append(Selection((), shown, everything=True))
     has_tests = any(fact.is_test for fact in place.facts.values())
     report = Report()

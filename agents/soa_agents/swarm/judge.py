@@ -97,11 +97,25 @@ def stuck(state: State, n: int) -> str:
 
 
 def _stops_elsewhere(state: State, result: TestResult) -> bool:
-    if result.passed or not result.frames:
+    """Whether a red test stops, before it comes to the root, at something that is not the root's to mend."""
+    if result.passed:
         return False
-    on_stack = {f"{frame.path}::{frame.function}" for frame in result.frames}
+    stack = {f"{frame.path}::{frame.function}" for frame in result.frames}
+    if state.root in stack:
+        return False
+    return _could_not_start(state, result) or _at_another_stub(state, result)
+
+
+def _could_not_start(state: State, result: TestResult) -> bool:
+    """A set-up that failed in the same way before: a missing fixture, say."""
+    before = next((r for r in state.baseline.tests if r.nodeid == result.nodeid), None)
+    same = before is not None and (before.outcome, before.message) == (result.outcome, result.message)
+    return same and result.outcome == "error" and "::" in result.nodeid
+
+
+def _at_another_stub(state: State, result: TestResult) -> bool:
     unwritten = {stub for reach in state.job.stubs.values() for stub in reach.values()}
     unwritten |= {target.function for target in state.job.targets}
-    innermost = result.frames[-1]
-    where = f"{innermost.path}::{innermost.function}"
-    return where in unwritten and where not in state.owned(state.root) and state.root not in on_stack
+    innermost = result.frames[-1] if result.frames else None
+    where = f"{innermost.path}::{innermost.function}" if innermost else ""
+    return where in unwritten and where not in state.owned(state.root)
