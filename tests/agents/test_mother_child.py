@@ -112,6 +112,11 @@ CASES = {
         ["total skeleton", "total feedback", "total modify"],
         "failed",
     ),
+    "a fault that lies elsewhere ends it": Case(
+        {"total": {"skeleton": [WRONG], "feedback": ["Outside: the test adds up wrongly.\nLook at it."]}},
+        ["total skeleton", "total feedback"],
+        "failed",
+    ),
     "rounds are limited": Case(
         {"total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [WORSE]}},
         ["total skeleton", "total feedback", "total modify"],

@@ -28,6 +28,8 @@ class MotherChild:
             if not isinstance(met, str):
                 return met
             about = met
+            if outside := _outside(state, n):
+                return trial.give_up(state, outside)
             repairs = _round(state, n, about)
             if repairs:
                 return repairs
@@ -58,6 +60,15 @@ def _write(state: State, node: Node, about: str) -> Ask:
 def _why_unwritten(state: State, node: Node) -> str:
     progress = state.keys.get(f"{node.agent}:write{node.brief}")
     return progress.failed if progress else ""
+
+
+def _outside(state: State, n: int) -> str:
+    """Why the root's agent holds that no change of hers can help: a broken fixture, a wrong test."""
+    feedback = state.finished(f"{state.root}:r{n}:feedback")
+    first = feedback.text.strip().partition("\n")[0] if feedback else ""
+    if not first.lower().startswith("outside:"):
+        return ""
+    return f"The model finds the fault outside the function: {first.partition(':')[2].strip()}"
 
 
 def _round(state: State, n: int, about: str) -> tuple[Action, ...]:
