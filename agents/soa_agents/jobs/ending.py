@@ -12,10 +12,10 @@ from soa_agents.protocols.each import accepted_pieces
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.assemble import Piece
-from soa_agents.swarm.job import Flag, JobResult, JobState, JobUpdate, StartJob, TestsChange
+from soa_agents.swarm.job import JobResult, JobState, JobUpdate, StartJob, TestsChange
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Report, TestResult
-from soa_agents.verify.screen import screen
+from soa_agents.verify.screen import Flag, screen
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 
@@ -147,12 +147,12 @@ def flagged(texts: dict[str, str], patch: Patch, pieces: tuple[Piece, ...]) -> t
     new = patch.apply(texts)
     written = {str(p.function) for p in pieces}
     written |= {str(FunctionId(p.function.path, h.qualname)) for p in pieces for h in p.written.helpers}
-    flags = []
+    flags: list[Flag] = []
     for path, text in new.items():
         for function in functions(path, text):
             if str(function.id) in written:
                 source = text[function.span.start : function.span.end]
-                flags += [Flag(f.line, f.why) for f in screen(function.indent + source, function.line)]
+                flags += screen(function.indent + source, function.line)
     return tuple(dict.fromkeys(flags))
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from soa_agents.errors import ReplyError
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.code import Definition, Written
-from soa_agents.swarm.names import module_names
+from soa_agents.swarm.imports import module_names
 from soa_agents.swarm.replies import Expect
+from soa_agents.swarm.source import words
 from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
+
+
+def source_of(texts: Mapping[str, str], function: FunctionId) -> str:
+    """The dedented source of a function as the workspace has it, or nothing when it is no function."""
+    text = texts.get(function.path, "")
+    found = next((f for f in functions(function.path, text) if f.id == function), None)
+    return dedented(text, found) if found else ""
 
 
 def expectation(state: State, node: Node, ask: Ask) -> Expect:
@@ -67,25 +74,21 @@ def _with_what_it_still_uses(written: Written, before: Written | None) -> Writte
     helpers = list(written.helpers)
     sources = [written.source, *written.statements, *(h.source for h in helpers)]
     for _ in before.helpers:  # a kept helper may call another, so look again, at most once for each
-        words = _words(sources)
-        more = [h for h in before.helpers if h.qualname not in given and h.qualname.split(".")[-1] in words]
+        used = words("\n".join(sources))
+        more = [h for h in before.helpers if h.qualname not in given and h.qualname.split(".")[-1] in used]
         helpers += more
         given |= {h.qualname for h in more}
         sources += [h.source for h in more]
-    words = _words(sources)
+    used = words("\n".join(sources))
     anew = module_names("\n".join(written.statements))
-    statements = [s for s in before.statements if words & module_names(s) and not anew & module_names(s)]
-    imports = [i for i in before.imports if words & module_names(i)]
+    statements = [s for s in before.statements if used & module_names(s) and not anew & module_names(s)]
+    imports = [i for i in before.imports if used & module_names(i)]
     return replace(
         written,
         helpers=tuple(helpers),
         statements=tuple(dict.fromkeys((*statements, *written.statements))),
         imports=tuple(dict.fromkeys((*imports, *written.imports))),
     )
-
-
-def _words(sources: list[str]) -> frozenset[str]:
-    return frozenset(word for source in sources for word in re.findall(r"\w+", source))
 
 
 def _children(state: State, node: Node, written: Written) -> list[Node]:
@@ -124,18 +127,13 @@ def _stub_callees(state: State, mother: Node, written: Written) -> Iterator[Node
         if known is not None and known.parent != mother.agent:
             continue
         function = FunctionId.parse(stub)
-        yield known or Node(agent, function, _spec(state, function), mother.agent, mother.depth + 1)
+        yield known or Node(agent, function, source_of(state.texts, function), mother.agent, mother.depth + 1)
 
 
 def _root(agent: str) -> str:
     head, _, _ = agent.partition(">")
     path, _, rest = head.partition("::")
     return f"{path}::{rest.partition('/')[0]}"
-
-
-def _spec(state: State, function: FunctionId) -> str:
-    text = state.texts[function.path]
-    return next(dedented(text, f) for f in functions(function.path, text) if f.id == function)
 
 
 def _head(source: str) -> str:

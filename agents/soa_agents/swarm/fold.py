@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 
@@ -20,10 +20,9 @@ from soa_agents.swarm.events import (
     Replied,
     Verified,
 )
-from soa_agents.swarm.family import adopt, expectation
+from soa_agents.swarm.family import adopt, expectation, source_of
 from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
 from soa_agents.verify.report import Report
-from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
 
@@ -47,13 +46,6 @@ def begin(job: JobStarted) -> State:
         nodes[target.function] = Node(agent=target.function, function=function, spec=spec)
     root = job.targets[0].function if job.targets else ""
     return State(job=job, nodes=nodes, texts=job.texts, root=root)
-
-
-def source_of(texts: Mapping[str, str], function: FunctionId) -> str:
-    """The dedented source of a function as the workspace has it, or nothing when it is no function."""
-    text = texts.get(function.path, "")
-    found = next((f for f in functions(function.path, text) if f.id == function), None)
-    return dedented(text, found) if found else ""
 
 
 def fold(state: State, event: Event) -> State:

@@ -12,10 +12,8 @@ from functools import lru_cache
 from tree_sitter import Node
 
 from soa_agents.swarm.code import Def
-from soa_agents.workspace.syntax import Span, Syntax, parse, statements
+from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, line_end, parse, start_of, statements
 
-_BOM = "\ufeff"
-_IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
 _DEFINITIONS = frozenset({"function_definition", "class_definition", "decorated_definition"})
 
 
@@ -51,16 +49,22 @@ def bindings(text: str) -> dict[str, list[ast.stmt]]:
     return dict(found)
 
 
+def module_names(text: str) -> frozenset[str]:
+    """Every name bound at the top level of a module."""
+    return frozenset(name for name in bindings(text) if "." not in name)
+
+
 def names(statement: ast.stmt) -> tuple[str, ...]:
-    """The names that a statement other than a compound one binds."""
+    """The names that a statement binds itself: those that a loop counts with, not those bound in the loop."""
     if isinstance(statement, ast.ClassDef | Def):
         return (statement.name,)
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return tuple(meanings(statement))
+    inner = {id(node) for each in inner_statements(statement) for node in ast.walk(each)}
     return tuple(
         node.id
         for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in inner
     )
 
 
@@ -153,19 +157,13 @@ def import_place(text: str) -> tuple[int, bool]:
     for number, statement in enumerate(found):
         if statement.kind in _DEFINITIONS:
             break
-        if statement.kind in _IMPORTS:
+        if statement.kind in IMPORTS:
             end, is_import = statement.span.end, statement.kind != "future_import_statement"
         elif number == 0 and _is_docstring(statement.node):
             end = statement.span.end
     if end is None:
         return _after_comments(text, found), False
     return line_end(text, end), is_import
-
-
-def line_end(text: str, offset: int) -> int:
-    """The end of the line's content that holds `offset`."""
-    match = re.compile(r"[^\r\n]*").match(text, offset)
-    return match.end() if match else offset
 
 
 def _span(syntax: Syntax, node: Node) -> Span:
@@ -185,11 +183,10 @@ def _bound_in(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.
         if isinstance(node, ast.ClassDef):
             yield prefix + node.name, node
             yield from _bound_in(node.body, f"{prefix}{node.name}.")
-        elif inner := inner_statements(node):
-            yield from _bound_in(inner, prefix)
         else:
             for name in names(node):
                 yield prefix + name, node
+            yield from _bound_in(inner_statements(node), prefix)
 
 
 def _run(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -217,7 +214,7 @@ def _is_docstring(node: ast.stmt | None) -> bool:
 
 def _after_comments(text: str, found: Sequence[Statement]) -> int:
     """Behind the comments that open the file: all when a blank line follows them, else shebang and coding."""
-    start = len(_BOM) if text.startswith(_BOM) else 0
+    start = start_of(text)
     limit = found[0].span.start if found else len(text)
     lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)", text[start:limit])
     block = [line for line in lines if line.strip()]

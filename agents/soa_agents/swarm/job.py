@@ -10,6 +10,7 @@ from soa_agents.patch import Patch
 from soa_agents.settings import Settings
 from soa_agents.swarm.actions import Verdict
 from soa_agents.swarm.events import JobKind
+from soa_agents.verify.screen import Flag
 
 JobState = Literal["running", "done", "failed", "refused", "cancelled"]
 AgentState = Literal["waiting", "asking", "testing", "done", "failed", "abstained", "dropped"]
@@ -58,14 +59,6 @@ class TestsChange:
 
     after: Tally
     before: Tally | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """A line of the result that can fool its tests."""
-
-    line: int
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from itertools import pairwise
 
 from soa_agents.patch import Edit, Group, make_edit
 from soa_agents.swarm.code import Def, definition, signature_difference
-from soa_agents.swarm.imports import Statement, bindings, import_place, imported, line_end, missing, top_level
+from soa_agents.swarm.imports import Statement, bindings, import_place, imported, missing, top_level
 from soa_agents.swarm.pieces import Piece
 from soa_agents.swarm.source import indented
-from soa_agents.workspace.functions import Function, dedented, functions
+from soa_agents.workspace.functions import Function, dedented, functions, indent_at
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.syntax import line_end, start_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class File:
             if row <= 2 and re.match(r"#!|#.*coding[:=]", lines[row - 1][0]):
                 break
             row -= 1
-        return max(lines[row].start(), len("\ufeff") if self.text.startswith("\ufeff") else 0)
+        return max(lines[row].start(), start_of(self.text))
 
     def imports(self, wanted: Iterable[str]) -> list[Edit]:
         """The edit that adds the imports the module lacks, if there are any."""
@@ -119,7 +120,7 @@ class File:
             return []
         place, beside = import_place(self.text)
         block = self.newline.join(self.breaks(line) for line in lines)
-        start = len("\ufeff") if self.text.startswith("\ufeff") else 0
+        start = start_of(self.text)
         blank = self.newline * (1 if beside else 2)
         rest = self.text[place:]
         if place == start:
@@ -165,11 +166,9 @@ def file_of(path: str, text: str) -> File:
 def _own_unit(text: str, function: Function) -> str:
     """How much further right than the function its body stands; "" where it does not show."""
     first = function.docstring or function.body
-    start = max(text.rfind("\n", 0, first.start), text.rfind("\r", 0, first.start)) + 1
-    indent = text[start : first.start]
+    indent = indent_at(text, first.start).rpartition("\f")[2]
     own = function.indent.rpartition("\f")[2]
-    plain = start > function.signature.start and not indent.strip(" \t")
-    return indent.removeprefix(own) if plain and indent.startswith(own) else ""
+    return indent.removeprefix(own) if indent.startswith(own) else ""
 
 
 def _unit_of(file: File, function: Function) -> str:

@@ -7,7 +7,6 @@ The header and docstring of the function asked for are never taken from a reply:
 from __future__ import annotations
 
 import ast
-import re
 
 from soa_agents.errors import ReplyError
 from soa_agents.swarm.blocks import abstention, answer, blocks_of, only_block
@@ -75,7 +74,7 @@ def read_tests(text: str, finish: str, function: FunctionId) -> str:
             f"Your tests define `{function.name}` themselves. Import it from its module instead and send the "
             "whole block again."
         )
-    if not words(block.source) & set(re.findall(r"\w+", function.qualname)):
+    if not words(block.source) & words(function.qualname):
         raise ReplyError(f"Your tests never use `{function.qualname}`. Send tests that call it.")
     return block.source.strip("\n")
 

@@ -12,11 +12,10 @@ from tree_sitter import Node
 
 from soa_agents.workspace.functions import Function, dedented, definitions, functions, name_of
 from soa_agents.workspace.outline import signature
-from soa_agents.workspace.syntax import Syntax, parse
+from soa_agents.workspace.syntax import IMPORTS, Syntax, parse
 
 _LONG_VALUE = 240  # characters of a constant that are shown
 _LONG_LINE = 160  # characters of a docstring's first line that are shown
-_IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
 _BLOCKS = frozenset(
     {"block", "if_statement", "elif_clause", "else_clause", "with_statement"}
     | {"try_statement", "except_clause", "finally_clause"}
@@ -152,7 +151,7 @@ def _binding(syntax: Syntax, node: Node) -> Binding | None:
     text = re.sub(r"\r\n?", "\n", syntax.source(node))
     remark = re.match(r"[ \t]*#[^\r\n]*", syntax.text[syntax.span(node).end :])
     note = "  # for type checkers only" if _for_checkers(syntax, node) else remark.group() if remark else ""
-    if node.type in _IMPORTS:
+    if node.type in IMPORTS:
         return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text) + note, True)
     if node.type == "type_alias_statement":
         return Binding(words(text.partition("=")[0].partition("[")[0]) - {"type"}, text, False)

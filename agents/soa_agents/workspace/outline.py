@@ -21,9 +21,7 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, statements, walk
-
-_IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
+from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, docstring_of, line_end, parse, statements, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ def _class_header(syntax: Syntax, node: Node, limit: int) -> str:
 def _of_function(text: str, function: Function) -> DocstringPlace:
     span = function.docstring or function.body
     said = _clean(text[span.start : span.end])
-    insert = _line_end(text, function.span.end)
+    insert = line_end(text, function.span.end)
     return DocstringPlace(function.id, "function", span, said, insert, function.indent)
 
 
@@ -142,7 +140,7 @@ def _of_class(syntax: Syntax, node: Node, place: FunctionId) -> Iterator[Docstri
         return
     indent = indent_at(syntax.text, syntax.offset(block.start_byte))
     if indent:  # nothing fits into `class A: "…"`
-        insert = _line_end(syntax.text, syntax.end(node))
+        insert = line_end(syntax.text, syntax.end(node))
         said = _clean(syntax.source(string))
         yield DocstringPlace(place, "class", syntax.span(string), said, insert, indent)
 
@@ -160,16 +158,11 @@ def _first_paragraph(said: str) -> str:
     return " ".join(said.partition("\n\n")[0].split()).replace('"""', "'''")
 
 
-def _line_end(text: str, offset: int) -> int:
-    found = re.compile(r"[\r\n]").search(text, offset)
-    return found.start() if found else len(text)
-
-
 def _imports(node: Node) -> bool:
     """An import, or an `if` or `try` statement around imports."""
-    if node.type in _IMPORTS:
+    if node.type in IMPORTS:
         return True
-    return node.type in ("if_statement", "try_statement") and any(n.type in _IMPORTS for n in walk(node))
+    return node.type in ("if_statement", "try_statement") and any(n.type in IMPORTS for n in walk(node))
 
 
 def _is_constant(node: Node) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
 
+IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
 _BOM = "\ufeff"
 _SKIPPED = frozenset({"comment", "line_continuation"})
 
@@ -81,6 +82,17 @@ def statements(block: Node | None) -> tuple[Node, ...]:
     if block is None:
         return ()
     return tuple(child for child in block.named_children if child.type not in _SKIPPED)
+
+
+def start_of(text: str) -> int:
+    """Where a text begins, behind a byte order mark."""
+    return len(_BOM) if text.startswith(_BOM) else 0
+
+
+def line_end(text: str, offset: int) -> int:
+    """The end of the line's content that holds `offset`."""
+    found = re.compile(r"[\r\n]").search(text, offset)
+    return found.start() if found else len(text)
 
 
 def walk(node: Node) -> Iterator[Node]:
