@@ -65,11 +65,11 @@ class EngineProcess:
         if key is None:
             key = os.environ.get(start.settings.model.api_key_env)
         try:
-            result = await run_job(start, key, self._heard, job.cancelled)
+            result = wire.to_json(await run_job(start, key, self._heard, job.cancelled))
         except Exception as error:  # the process serves other jobs too; this one is told what happened
-            result = _crashed(start, error)
+            result = wire.to_json(_crashed(start, error))
         del self.jobs[start.job_id]
-        self.send({"type": "result", "jobId": start.job_id, "result": wire.to_json(result)})
+        self.send({"type": "result", "jobId": start.job_id, "result": result})
 
     def _heard(self, update: JobUpdate | AgentUpdate | Note) -> None:
         match update:

@@ -19,7 +19,7 @@ from soa_agents.verify.screen import Flag, screen
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 
-EXIT_FAILED, EXIT_MODEL, EXIT_CANCELLED = 1, 3, 130
+EXIT_FAILED, EXIT_USAGE, EXIT_MODEL, EXIT_CANCELLED = 1, 2, 3, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,8 @@ def refused(start: StartJob, error: SoaError, usage: Usage | None = None) -> Job
         usage=usage,
         message=_line(str(error)),
     )
-    return JobResult(
-        update, exit_code=EXIT_MODEL if unreachable else EXIT_FAILED, refusal=type(error).__name__
-    )
+    exit_code = EXIT_MODEL if unreachable else EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+    return JobResult(update, exit_code=exit_code, refusal=type(error).__name__)
 
 
 def cancelled(start: StartJob, state: State | None) -> JobResult:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from soa_agents import protocols
-from soa_agents.errors import SoaError, UsageError
+from soa_agents.errors import Refused, SoaError, UsageError
 from soa_agents.jobs import ending, testing
 from soa_agents.jobs.laboratory import Laboratory, open_laboratory
 from soa_agents.jobs.narrate import Listener, Narrator
@@ -169,9 +169,8 @@ def _stubs_of(place: Workplace, where: Sequence[str]) -> list[FunctionId]:
     files = [place.facts[path] for path in paths if not place.facts[path].is_test]
     stubs = [FunctionId(f.path, fact.qualname) for f in files for fact in f.functions if fact.is_stub]
     if not stubs:
-        raise UsageError(
-            f"{', '.join(where) or 'The workspace'} has no stubs, so there is nothing to implement."
-        )
+        name = ", ".join(where) or "The workspace"
+        raise Refused(f"{name} has no stubs, so there is nothing to implement.")
     return stubs
 
 
@@ -181,4 +180,4 @@ def _lies_in(path: str, where: str) -> bool:
 
 def _refuse_tests(place: Workplace, targets: Sequence[FunctionId]) -> None:
     for path in changes_tests(target.path for target in targets):
-        raise UsageError(f"{path} belongs to the tests, which SoA never changes. Choose another function.")
+        raise Refused(f"{path} belongs to the tests, which SoA never changes. Choose another function.")
