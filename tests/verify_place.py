@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import pytest
 from soa_agents.settings import Limits, TestSettings
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
@@ -32,6 +33,19 @@ def written(place: Path, files: dict[str, str]) -> Path:
     return place
 
 
+def environment(place: Path, *further: Path, with_pytest: bool = True) -> Path:
+    """A virtual environment with this interpreter's packages or with none; `further` are import paths."""
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/python").symlink_to(sys.executable)
+    base = Path(sys.executable).resolve()
+    (place / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
+    site = place / f"lib/python3.{sys.version_info.minor}/site-packages"
+    site.mkdir(parents=True)
+    shared = (Path(pytest.__file__).parents[1],) if with_pytest else ()
+    (site / "shared.pth").write_text("".join(f"{path}\n" for path in (*shared, *further)))
+    return place
+
+
 @cache
 def own_python() -> Interpreter:
     """The interpreter that runs these tests, asked once."""
@@ -53,7 +67,7 @@ def runner(
 
 
 def asked(*names: str) -> Selection:
-    """A selection: names with `.py::` outside test files are docstring examples, written `doctest:path::name`."""
+    """A selection of node ids; a function's docstring example is written `doctest:path::name`."""
     tests = tuple(n for n in names if not n.startswith("doctest:"))
     examples = [n.removeprefix("doctest:") for n in names if n.startswith("doctest:")]
     return Selection(tests, tuple(FunctionId.parse(n) for n in examples))

@@ -1,4 +1,4 @@
-"""The sandbox stops what hostile tests try, lets honest ones work, and leaves nothing behind; for root and others."""
+"""The sandbox stops what hostile tests try, lets honest ones work, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from verify_place import EVERYTHING, own_python, outcomes, project, runner, written
-
 from soa_agents.errors import NoSandbox
-from soa_agents.settings import Limits
 from soa_agents.verify import sandbox
 from soa_agents.verify.environment import allowed
 from soa_agents.verify.plan import Layer
 from soa_agents.verify.visible import interpreter_files, surroundings
+from verify_place import EVERYTHING, environment, outcomes, own_python, project, runner, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail is built from Linux's own parts")
 LEVELS: tuple[Layer, ...] = ("namespaces", "landlock")
@@ -116,7 +114,10 @@ def test_a_fork_bomb_is_stopped(tmp_path: Path) -> None:
 
 
 def test_endless_output_is_cut(tmp_path: Path) -> None:
-    text = "import os\ndef test_x(capfd):\n    with capfd.disabled():\n        for _ in range(2000): os.write(1, b'x' * 65536)\n"
+    text = (
+        "import os\ndef test_x(capfd):\n    with capfd.disabled():\n"
+        "        for _ in range(2000): os.write(1, b'x' * 65536)\n"
+    )
     report = asyncio.run(runner(written(tmp_path, {"test_x.py": text})).run({}, EVERYTHING))
     assert outcomes(report) == {"test_x.py::test_x": "passed"}
 
@@ -137,7 +138,7 @@ def test_the_engines_death_ends_the_run(tmp_path: Path, temporary: Path) -> None
         family = running(engine)
     engine.kill()
     engine.wait()
-    gone, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive
     assert not list(temporary.iterdir())
 
@@ -152,7 +153,7 @@ def running(process: psutil.Process) -> list[psutil.Process]:
 
 PROJECT = {
     "pkg.py": "def f():\n    return 1\n",
-    "test_pkg.py": "import pkg, os\ndef test_f():\n    open('beside', 'w').close()\n    assert pkg.f() == 2\n",
+    "test_pkg.py": "import pkg\ndef test_f():\n    open('beside', 'w').close()\n    assert pkg.f() == 2\n",
 }
 AS_NOBODY = """
 import os, sys
@@ -169,17 +170,17 @@ root = Path(sys.argv[1]) / "project"
 found = interpreter.Interpreter(Path(sys.executable), "", "", "")
 runner = ColdRunner.open(root, found, TestSettings(), Limits())
 report = asyncio.run(runner.run({"pkg.py": "def f():\\n    return 2\\n"}, Selection(everything=True)))
-print(sandbox.probe().level, [r.outcome for r in report.results], report.problem, [r.message for r in report.results])
+print(sandbox.probe().level, [r.outcome for r in report.results], report)
 """
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="everything else here already runs as an ordinary user")
 def test_an_ordinary_user_has_the_same_sandbox() -> None:
-    """With a Python that everybody may read; the libraries are copied to where everybody may read them too."""
+    """With a Python and copies of the libraries that everybody may read."""
     python = shutil.which("python3", path="/usr/bin")
     if python is None or not _same_version(python):
         pytest.skip("no other Python of this version that an ordinary user may run")
-    place = Path(tempfile.mkdtemp(prefix="soa-nobody-", dir="/var/tmp"))  # noqa: S108 - readable by all
+    place = Path(tempfile.mkdtemp(prefix="soa-nobody-", dir="/var/tmp"))
     try:
         (place / "home/.local/lib/python3.11").mkdir(parents=True)
         written(place / "project", PROJECT)
@@ -248,11 +249,25 @@ def test_a_private_copy_is_written_never_the_tree(tmp_path: Path, level: Layer) 
 
 
 @pytest.mark.parametrize("level", ["namespaces", "landlock", "scrubbed"])
+def test_an_editable_install_leads_to_the_candidate(tmp_path: Path, level: Layer) -> None:
+    test = "import pkg, subprocess, sys\ndef test_f():\n    assert pkg.f() == 2\n"
+    test += "    subprocess.run([sys.executable, '-c', 'import pkg; assert pkg.f() == 2'], check=True)\n"
+    root = written(tmp_path / "p", {"src/pkg.py": PROJECT["pkg.py"], "tests/test_pkg.py": test})
+    python = replace(own_python(), path=environment(root / ".venv", root / "src") / "bin/python")
+    cold = replace(runner(root, level=level), interpreter=python)
+    report = asyncio.run(cold.run({"src/pkg.py": "def f():\n    return 2\n"}, EVERYTHING))
+    assert outcomes(report) == {"tests/test_pkg.py::test_f": "passed"}, report
+    assert {f.path for r in report.results for f in r.ran} == {"src/pkg.py"}
+
+
+@pytest.mark.parametrize("level", ["namespaces", "landlock", "scrubbed"])
 def test_a_process_that_detaches_itself_does_not_outlive_the_run(tmp_path: Path, level: Layer) -> None:
     marker = f"soa-daemon-{level}-{os.getpid()}"
     text = (
-        "import os, sys\ndef test_x():\n    if os.fork() == 0:\n        os.setsid()\n        if os.fork() == 0:\n"
-        f"            os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{marker}'])\n"
+        "import os, sys\ndef test_x():\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork() == 0:\n"
+        f"            program = ['-c', 'import time; time.sleep(60)', '{marker}']\n"
+        "            os.execv(sys.executable, [sys.executable, *program])\n"
         "        os._exit(0)\n"
     )
     asyncio.run(runner(written(tmp_path, {"test_x.py": text}), level=level).run({}, EVERYTHING))

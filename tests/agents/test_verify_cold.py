@@ -1,18 +1,19 @@
-"""A cold run gives what `python -m pytest` in the folder gives, test by test, with the candidate on the disk."""
+"""A cold run gives what `python -m pytest` in the folder gives, with the candidate on the disk."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from verify_place import EVERYTHING, asked, outcomes, project, ran, result, runner, written
-
 from soa_agents.settings import Limits
 from soa_agents.verify.report import Report, Selection
+from verify_place import EVERYTHING, asked, outcomes, project, ran, result, runner, written
 
 TESTS = "tests/test_prices.py"
 
@@ -154,7 +155,7 @@ def test_stale_byte_code_never_hides_a_candidate(tmp_path: Path) -> None:
     )
     saved = int(time.time())
     os.utime(root / "one.py", (saved, saved))
-    compileall = psutil.Popen([*_python(), "-m", "compileall", "-q", str(root)])
+    compileall = psutil.Popen([sys.executable, "-m", "compileall", "-q", str(root)])
     assert compileall.wait(20) == 0
     overlay = {"one.py": "def f():\n    return 2\n"}
     reports = [
@@ -162,12 +163,6 @@ def test_stale_byte_code_never_hides_a_candidate(tmp_path: Path) -> None:
         asyncio.run(runner(root).run({}, EVERYTHING)),
     ]
     assert [outcomes(r)["test_one.py::test"] for r in reports] == ["passed", "failed"]
-
-
-def _python() -> list[str]:
-    import sys
-
-    return [sys.executable]
 
 
 def test_the_projects_own_options_hide_nothing(tmp_path: Path) -> None:
@@ -191,8 +186,6 @@ def test_examples_of_a_module_that_looks_like_tests_do_not_warn(tmp_path: Path) 
 
 
 def test_a_folder_of_several_has_its_prefix_in_every_path(plain: Path) -> None:
-    from dataclasses import replace
-
     tests = asked(f"app/{TESTS}::test_check", "doctest:app/shop/prices.py::total")
     report = asyncio.run(replace(runner(plain), prefix="app/").run({"other/x.py": "1"}, tests))
     failed = result(report, f"app/{TESTS}::test_check")
@@ -203,7 +196,7 @@ def test_a_folder_of_several_has_its_prefix_in_every_path(plain: Path) -> None:
 
 HANGS = {
     "a loop": "while True: pass",
-    "a loop that catches everything": "while True:\n        try:\n            time.sleep(9)\n        except BaseException: pass",
+    "one that catches everything": "while 1:\n        try: time.sleep(9)\n        except BaseException: pass",
 }
 
 
@@ -311,11 +304,7 @@ async def test_cancelling_ends_every_process_within_a_second(tmp_path: Path) -> 
 
 
 def _with(marker: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if marker in (process.info["cmdline"] or []):
-            found.append(process.pid)
-    return found
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
 
 
 async def test_runs_side_by_side_do_not_meet(plain: Path) -> None:

@@ -22,7 +22,7 @@ class Plan:
     `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
     `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
     `memory_mb` bounds what the private file systems hold, `processes` how many (with their
-    threads) may be alive at once. `engine` is the process that started the launcher; it does not outlive that.
+    threads) may be alive at once. `engine` is the process that the launcher does not outlive.
     """
 
     layer: Layer

@@ -46,7 +46,8 @@ _MODULES = {
     "soa_recorder": "reaches into SoA",
     "soa_pytest_plugin": "reaches into SoA",
 }
-_ALWAYS_EQUAL = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+_COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+_TEST_MODULE = re.compile(r"(^|\.)(test_\w+|\w+_test|conftest)(\.|$)|^tests?(\.|$)")
 _TEST_FILE = re.compile(r"(^|/)(test_\w*|\w*_test|conftest)\.py$|^tests?/")
 _PATCHED = "changes a builtin for everybody"
 
@@ -75,9 +76,15 @@ def _found(tree: ast.Module) -> Iterator[tuple[int, str]]:
             case ast.Call():
                 if why := _of_call(node):
                     yield node.lineno, why
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as value):
+                if name in _COMPARISONS and _answers_always(value):
+                    yield node.lineno, f"answers {name} without looking at the other object"
             case ast.Assign(targets=[*targets]):
                 yield from ((node.lineno, _PATCHED) for target in targets if _is_builtin(target))
-            case ast.FunctionDef() if node.name in _ALWAYS_EQUAL and _answers_always(node):
+            case ast.Subscript(slice=ast.Constant(value=str(name))) if _TEST_MODULE.search(name):
+                if _dotted(node.value) == "sys.modules":
+                    yield node.lineno, "looks into a loaded test module"
+            case ast.FunctionDef() if node.name in _COMPARISONS and _answers_always(node):
                 yield node.lineno, f"answers {node.name} without looking at the other object"
             case ast.ExceptHandler() if _swallows_assertions(node):
                 yield node.lineno, "catches the test's own assertion errors"
@@ -99,6 +106,8 @@ def _of_import(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     for module in modules:
         if why := _MODULES.get(module.partition(".")[0]):
             yield why
+        elif _TEST_MODULE.search(module) and not module.startswith("test.support"):
+            yield "imports the tests"
 
 
 def _of_name(node: ast.Attribute | ast.Name, names: dict[str, str]) -> str:
@@ -134,19 +143,16 @@ def _is_builtin(target: ast.expr) -> bool:
     return base is not None and _dotted(base) in ("builtins", "__builtins__", "builtins.__dict__")
 
 
-def _answers_always(node: ast.FunctionDef) -> bool:
-    """A comparison that never looks at its other operand and says yes (or, for `__ne__`, no)."""
+def _answers_always(node: ast.FunctionDef | ast.Lambda) -> bool:
+    """A comparison that answers with a constant and never looks at its other operand."""
     if len(node.args.args) < 2:
         return False
     other = node.args.args[1].arg
-    if any(isinstance(n, ast.Name) and n.id == other for n in ast.walk(node)):
+    if any(isinstance(n, ast.Name) and n.id in (other, "NotImplemented") for n in ast.walk(node)):
         return False
-    return any(
-        isinstance(n, ast.Return) and isinstance(n.value, ast.Constant) for n in ast.walk(node)
-    ) and not any(
-        isinstance(n, ast.Return) and isinstance(n.value, ast.Name) and n.value.id == "NotImplemented"
-        for n in ast.walk(node)
-    )
+    if isinstance(node, ast.Lambda):
+        return isinstance(node.body, ast.Constant)
+    return any(isinstance(n, ast.Return) and isinstance(n.value, ast.Constant) for n in ast.walk(node))
 
 
 def _swallows_assertions(node: ast.ExceptHandler) -> bool:
