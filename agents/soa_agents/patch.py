@@ -148,16 +148,19 @@ class _Moving:
         return replace(edit, start=start, end=end)
 
     def _target(self, edit: Edit) -> tuple[int, int] | None:
-        """The new span of the function that `edit` replaces as a whole; None for any other edit."""
-        here = (edit.start, edit.end)
-        if not edit.function or tuple(self.locate(self.path, self.old).get(edit.function, ())) != here:
+        """The new place of the function that `edit` replaces as a whole; None for any other edit.
+
+        The edit may go on behind the function: a stub's comments are replaced with it.
+        """
+        old = self.locate(self.path, self.old).get(edit.function)
+        if old is None or edit.start != old[0] or edit.end < old[1]:
             return None
         found = self.locate(self.path, self.new).get(edit.function)
         if found is None:
             raise TargetChanged(
                 f"{edit.function} is no longer in {self.path}, so nothing was applied; generate it again."
             )
-        return found
+        return found[0], found[1] + edit.end - old[1]
 
     def _region(self, edit: Edit) -> tuple[int, int]:
         start = self._place(edit.start)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from soa_agents.swarm.assemble import Piece, assemble, merge_names, stubs_patch
 from soa_agents.swarm.assemble import tests_patch as patch_of_tests
 from soa_agents.swarm.code import Definition, Written, definition, is_stub, same_code
-from soa_agents.workspace.functions import dedented, functions
+from soa_agents.workspace.functions import dedented, functions, spans
 from soa_agents.workspace.ids import FunctionId
 
 PATH = "pkg/mod.py"
@@ -279,6 +279,95 @@ CASES = [
         '\t\t"""G.\r\n\r\n\t\tMore.\r\n\t\t"""\r\n\t\treturn 1\r\n',
     ),
 ]
+
+
+ONE = written("def f(self):\n    return 1")
+WITH_METHOD = written("def f(self):\n    return self._g()", define("def _g(self):\n    return 1", "A._g"))
+TYPED = written("def f(self):\n    return _g(self)", define("def _g(a: A):\n    return 1"))
+
+# What stands behind a stub's placeholder, text before, pieces, text after
+PLACEHOLDERS = [
+    (
+        "a comment",
+        "def f(x):\n    pass  # TODO: implement\n",
+        [target("f", F)],
+        "def f(x):\n    return x + 1\n",
+    ),
+    ("at the file's end", "def f(x):\n    ...  # to do", [target("f", F)], "def f(x):\n    return x + 1"),
+    (
+        "a comment on one line",
+        "def f(x): ...  # write me\ny = 1\n",
+        [target("f", F)],
+        "def f(x):\n    return x + 1\ny = 1\n",
+    ),
+    (
+        "what tools read on one line",
+        "def f(x): ...  # type: ignore[empty-body]\n",
+        [target("f", F)],
+        "def f(x):  # type: ignore[empty-body]\n    return x + 1\n",
+    ),
+    (
+        "comments below a docstring",
+        'class A:\n    def f(self):\n        """Doc."""\n        # TODO: do\n          # it\n\n    x = 1\n',
+        [target("A.f", written('def f(self):\n    """Doc."""\n    return 1'))],
+        'class A:\n    def f(self):\n        """Doc."""\n        return 1\n\n    x = 1\n',
+    ),
+    (
+        "CRLF and tabs",
+        "class A:\r\n\tdef f(self):\r\n\t\tpass  # to do\r\n\t\t# soon\r\n\t# of A\r\n",
+        [target("A.f", ONE)],
+        "class A:\r\n\tdef f(self):\r\n\t\treturn 1\r\n\t# of A\r\n",
+    ),
+    (
+        "old Mac",
+        "def f(x):\r    pass  # to do\r    # soon\r",
+        [target("f", F)],
+        "def f(x):\r    return x + 1\r",
+    ),
+    (
+        "comments that are not the stub's",
+        "class A:\n    def f(self):\n        ...\n    # About g.\n    def g(self):\n        ...\n\n"
+        "        # Apart.\n",
+        [target("A.f", ONE), target("A.g", written("def g(self):\n    return 2"))],
+        "class A:\n    def f(self):\n        return 1\n    # About g.\n    def g(self):\n        return 2\n\n"
+        "        # Apart.\n",
+    ),
+    (
+        "a body's comments stay",
+        "def f(x):\n    return 0  # TODO: faster\n    # so it is\n",
+        [target("f", F)],
+        "def f(x):\n    return x + 1  # TODO: faster\n    # so it is\n",
+    ),
+    (
+        "before a new method",
+        "class A:\n    def f(self):\n        pass  # to do\n        # soon\n\n    x = 1\n",
+        [target("A.f", WITH_METHOD)],
+        "class A:\n    def f(self):\n        return self._g()\n\n    def _g(self):\n        return 1\n\n"
+        "    x = 1\n",
+    ),
+    (
+        "before a helper below the class",
+        "class A:\n    def f(self):\n        pass  # to do\n        # soon\n\n\nx = A()\n",
+        [target("A.f", TYPED)],
+        "class A:\n    def f(self):\n        return _g(self)\n\n\ndef _g(a: A):\n    return 1\n\n\nx = A()\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "after"), [c[1:] for c in PLACEHOLDERS], ids=[c[0] for c in PLACEHOLDERS]
+)
+def test_what_stood_for_the_code_goes_with_it(text: str, pieces: list[Piece], after: str) -> None:
+    assert assembled(text, *pieces) == after
+
+
+def test_a_stub_with_comments_is_found_again_by_its_name() -> None:
+    text = "def g(x):\n    pass  # to do\n\n\ndef f(x):\n    pass  # to do\n"
+    moved = "import os\n\n\ndef f(x):\n    pass  # to do\n\n\ndef g(x):\n    pass  # to do\n"
+    patch = assemble({PATH: text}, [target("f", F)]).rebase({PATH: text}, {PATH: moved}, spans)
+    assert patch.apply({PATH: moved})[PATH] == moved.replace(
+        "def f(x):\n    pass  # to do", "def f(x):\n    return x + 1"
+    )
 
 
 @pytest.mark.parametrize(("text", "pieces", "after"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])

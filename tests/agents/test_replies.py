@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from soa_agents.errors import CallFailed, ReplyError
 from soa_agents.swarm.code import Written
@@ -484,8 +484,9 @@ def test_the_code_of_a_function_under_repair_need_not_parse() -> None:
 
 
 def test_a_to_do_comment_goes_with_the_stub() -> None:
-    asked = replace(expect(), spec=HEAD.rstrip() + "  # TODO: write\n    ...")
-    assert read_code(fenced(GOOD), "stop", asked).source == GOOD.rstrip()
+    for comment in ("# TODO: write", "# to do", "# To-do: all of it"):
+        asked = replace(expect(), spec=f"{HEAD.rstrip()}  {comment}\n    ...")
+        assert read_code(fenced(GOOD), "stop", asked).source == GOOD.rstrip()
     asked = replace(expect(), spec=HEAD.rstrip() + "  # noqa: X\n    ...")
     assert "  # noqa: X\n" in read_code(fenced(GOOD), "stop", asked).source
 
@@ -573,6 +574,7 @@ def test_stubs_that_cannot_be(code: str, part: str) -> None:
         read_stubs(fenced(code), "stop", MODULE)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="`~<>/think \n\tdef total(items):.=#\"'x", max_size=200))
 def test_any_text_is_either_code_or_a_message(text: str) -> None:
     try:

@@ -13,10 +13,12 @@ from soa_agents.patch import Edit, Group, make_edit
 from soa_agents.swarm.code import Def, definition, signature_difference
 from soa_agents.swarm.imports import Statement, bindings, import_place, imported, missing, top_level
 from soa_agents.swarm.pieces import Piece
-from soa_agents.swarm.source import indented
+from soa_agents.swarm.source import indented, parts
 from soa_agents.workspace.functions import Function, dedented, functions, indent_at
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.syntax import line_end, start_of
+
+_FOR_TOOLS = re.compile(r"#\s*(noqa|type:|pragma:|pylint:|pyright:|mypy:|ruff:|fmt:|nosec)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,16 @@ class File:
         return source.replace("\n", self.newline)
 
     def edit(self, piece: Piece) -> Edit:
-        """The replacement of a workspace function; header and docstring keep their characters if they may."""
+        """The replacement of a workspace function; header and docstring keep their characters if they may.
+
+        The comments that stand behind a stub's placeholder go with it.
+        """
         function = self.functions[piece.function.qualname]
         prefix = function.indent.rpartition("\f")[2]
-        new = self.breaks(
-            indented(piece.written.source, prefix, _unit_of(self, function)).removeprefix(prefix)
-        )
-        new = _with_old_header(self, function, piece.written.source, new)
-        start, end = function.span
+        source = _with_remark(self.text, function, piece.written.source)
+        new = self.breaks(indented(source, prefix, _unit_of(self, function)).removeprefix(prefix))
+        new = _with_old_header(self, function, source, new)
+        start, end = function.span.start, _whole_end(self.text, function)
         return make_edit(self.text, Edit(self.path, start, end, new, "target", piece.function.qualname))
 
     def held(self, anchor: FunctionId) -> int:
@@ -72,7 +76,7 @@ class File:
         if later is None:
             behind = self.newline * (1 if tight else self.gap + 1)
             return self.made(self._above(held), self.breaks(source) + behind, "helper", name)
-        place = line_end(self.text, self.statements[later].span.end)
+        place = self._behind(self.statements[later].span.end)
         return self.made(place, self.newline * (self.gap + 1) + self.breaks(source), "helper", name)
 
     def method(self, anchor: FunctionId, qualname: str, source: str) -> Edit:
@@ -88,8 +92,13 @@ class File:
         while members[index + 1 :] and members[index + 1].id.name == members[index].id.name:
             index += 1
         indent = members[index].indent.rpartition("\f")[2]
-        place = line_end(self.text, members[index].span.end)
+        place = self._behind(members[index].span.end)
         return self.made(place, self.newline * 2 + self.laid_out(source, indent), "helper", qualname)
+
+    def _behind(self, end: int) -> int:
+        """Where something goes behind what ends at `end`: at its line's end, or behind a stub's comments."""
+        closing = [each for each in self.functions.values() if each.span.end == end]
+        return max([line_end(self.text, end), *(_whole_end(self.text, each) for each in closing)])
 
     def _needed_below(self, node: ast.stmt, held: int) -> int | None:
         """The last statement from `held` on that binds a name which `node` looks up at once."""
@@ -186,6 +195,28 @@ def _usual_gap(text: str, statements: Sequence[Statement]) -> int:
                 gaps[blank] += 1
     usual = gaps.most_common(1)
     return min(usual[0][0], 3) if usual else 2
+
+
+def _whole_end(text: str, function: Function) -> int:
+    """Where a function ends; a stub behind the comments at its placeholder's end and further right below."""
+    if not function.is_stub:
+        return function.span.end
+    margin = re.escape(function.indent.rpartition("\f")[2])
+    comments = re.compile(rf"(?:[ \t\f]*#[^\r\n]*)?(?:(?:\r\n|\r|\n){margin}[ \t]+#[^\r\n]*)*")
+    found = comments.match(text, function.span.end)
+    return found.end() if found else function.span.end
+
+
+def _with_remark(text: str, function: Function, source: str) -> str:
+    """`source` with the comment for tools that a stub on one line ends with: it is about the signature."""
+    held = text[function.signature.end : function.span.end]
+    remark = text[function.span.end : line_end(text, function.span.end)].strip()
+    apart = parts(source)
+    if not function.is_stub or re.search(r"[\r\n]", held) or apart.comment.strip():
+        return source
+    if not _FOR_TOOLS.match(remark):
+        return source
+    return f"{apart.header}  {remark}\n{apart.lead}{apart.docstring}{apart.body}"
 
 
 def _with_old_header(file: File, function: Function, source: str, new: str) -> str:

@@ -28,7 +28,7 @@ _ELISION = re.compile(
     )\W*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-_UNFINISHED = re.compile(r"#.*\b(todo|fixme|implement)\b", re.IGNORECASE)
+_UNFINISHED = re.compile(r"#.*\b(todo|fixme|implement)\b|#\W*to[- ]do\b", re.IGNORECASE)
 _DOTTED = re.compile(
     r"\b(rest|remaining|existing|unchanged|same\s+as|as\s+before|previous|omitted|your\s+code|other\s+(code|methods))\b",
     re.IGNORECASE,
