@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from soa_agents.errors import ModelError, Refused, SoaError, UsageError
+from soa_agents.jobs.flags import flagged
 from soa_agents.jobs.narrate import tally
 from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
 from soa_agents.protocols.each import accepted_pieces
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Stop
-from soa_agents.swarm.assemble import Piece
 from soa_agents.swarm.job import JobResult, JobState, JobUpdate, StartJob, TestsChange
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Report, TestResult
-from soa_agents.verify.screen import Flag, screen
-from soa_agents.workspace.functions import functions
+from soa_agents.verify.screen import Flag
 from soa_agents.workspace.ids import FunctionId
 
 EXIT_FAILED, EXIT_USAGE, EXIT_MODEL, EXIT_CANCELLED = 1, 2, 3, 130
@@ -91,7 +90,7 @@ def ended(start: StartJob, state: State, stop: Stop) -> JobResult:
     if not pieces:
         return with_best(_failure(start, state, stop), state)
     patch = candidate.patch_of(texts, pieces)
-    flags = flagged(texts, patch, pieces)
+    flags = flagged(texts, patch)
     measured = measure(state, stop.accepted)
     if stop.verdict == "untested" and measured.advice is not None:
         patch = candidate.with_advice(patch, state.target.advice, state.keys[f"{state.root}:tests"].text)
@@ -139,20 +138,6 @@ def measure(state: State, roots: tuple[str, ...]) -> Measured:
     return Measured(
         tuple(before.values()), tuple(after.values()), tuple(shown), state.report(f"{state.root}:advice")
     )
-
-
-def flagged(texts: dict[str, str], patch: Patch, pieces: tuple[Piece, ...]) -> tuple[Flag, ...]:
-    """Lines of the new files, inside what was written, that can fool a test."""
-    new = patch.apply(texts)
-    written = {str(p.function) for p in pieces}
-    written |= {str(FunctionId(p.function.path, h.qualname)) for p in pieces for h in p.written.helpers}
-    flags: list[Flag] = []
-    for path, text in new.items():
-        for function in functions(path, text):
-            if str(function.id) in written:
-                source = text[function.span.start : function.span.end]
-                flags += screen(function.indent + source, function.line)
-    return tuple(dict.fromkeys(flags))
 
 
 def _preview_reason(state: State, stop: Stop, patch: Patch, flags: tuple[Flag, ...]) -> str:
