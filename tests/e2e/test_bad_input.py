@@ -236,7 +236,7 @@ NO_MODEL = (
     ("nothing is named", {}, ("No model is configured", "OPENAI_API_KEY")),
     ("nobody answers", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, ("http://127.0.0.1:9/v1",)),
     ("no such host", {"OPENAI_BASE_URL": "http://nowhere.invalid/v1"}, ("nowhere.invalid",)),
-    ("no URL", {"OPENAI_BASE_URL": "localhost:8000"}, ("localhost:8000",)),
+    ("no URL", {"OPENAI_BASE_URL": "localhost:8000"}, ("No model is configured",)),
 )
 
 
@@ -276,10 +276,10 @@ WRONG_USE = (
     (("generate", "calc.py::add", "--no-such-option"), 2),
     (("generate", "calc.py::add", "--calls", "many"), 2),
     (("generate", "calc.py::missing"), 1),
-    (("generate", "nowhere.py::add"), 1),
+    (("generate", "nowhere.py::add"), 2),
     (("generate", "tests/test_calc.py::test_add"), 2),
     (("explain", "calc.py::add", "--step", "dance"), 2),
-    (("stubs", "nowhere.py"), 1),
+    (("stubs", "nowhere.py"), 2),
     (("nonsense",), 2),
 )
 

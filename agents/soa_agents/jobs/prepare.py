@@ -18,6 +18,7 @@ from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import User
 
+_BEYOND_US = "ModuleNotFoundError: "  # what a test file fails with that misses something installed
 _FEW = 40  # tests that may all be run before the first call without anybody waiting for it
 _REFUSALS: dict[str, type[Refused]] = {
     "nothing_collected": NothingCollected,
@@ -176,7 +177,23 @@ def _check(place: Workplace, report: Report, targets: Sequence[FunctionId]) -> N
             f"{hanging.nodeid} did not finish within {seconds:g} s before anything was changed. "
             "Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
         )
+    if not place.start.accept_unproven:
+        _check_collected(report)
     check_ran(place.start, report)
+
+
+def _check_collected(report: Report) -> None:
+    """Raises `NothingCollected` when nothing is collected for a reason that no function can mend."""
+    closed = _uncollected(report)
+    if len(closed) < len(report.tests):
+        return
+    for result in closed:
+        reason = next((line for line in result.message.splitlines() if _BEYOND_US in line), "")
+        if reason:
+            raise NothingCollected(
+                f'pytest collects no tests from {result.nodeid}: "{reason.removeprefix("E").strip()}". '
+                "Mend that first."
+            )
 
 
 def check_ran(start: StartJob, report: Report) -> None:

@@ -117,8 +117,10 @@ def _malformed(state: State, event: Replied, progress: Progress, complaint: str)
     state = _put(state, event.key, replace(progress, attempts=attempts))
     if len(attempts) < FORMAT_TRIES:
         return state
-    told = " ".join(complaint.split())
-    return _close(state, event.key, failed=f"The model's replies were not usable, the last because: {told}")
+    # What the model is to send instead is not for the person.
+    problem = " ".join(complaint.partition(" Send ")[0].split()).rstrip(".")
+    failed = f'The model\'s replies were not usable; to the last it was told "{problem}". Try another model.'
+    return _close(state, event.key, failed=failed)
 
 
 def _too_late(state: State, key: str, progress: Progress) -> State:
