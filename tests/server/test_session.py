@@ -332,7 +332,7 @@ async def test_what_the_engine_says_reaches_the_client(bench: Bench) -> None:
         assert end["usage"] == update["usage"]
         await editor.until(lambda: editor.messages)
         said = "SoA: total passes 4 of 4 tests (0 before). 2 agents, 6 calls, 5.1k tokens."
-        assert editor.messages[-1] == {"type": 3, "message": said}
+        assert (editor.messages[-1]["type"], editor.messages[-1]["message"]) == (3, said)
 
 
 async def test_a_dying_engine_ends_its_jobs_and_the_next_one_starts_anew(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,18 @@ from soa_server.settings import Preview, state_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an offer. `sentence` says why it was not applied; `kept` is the diff's file then."""
+class Applied:
+    """An edit that the client applied: the patch as it fitted, and the texts of its files before it."""
 
-    applied: bool
+    patch: Patch
+    before: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a patch. Without `done`, `sentence` says why not and `kept` is the diff's file."""
+
+    done: Applied | None = None
     sentence: str = ""
     kept: Path | None = None
     moved: bool = False  # the text had changed meanwhile
@@ -34,26 +43,42 @@ async def offer(job: Job, result: JobResult, documents: Documents, person: Perso
     if preview is None:
         why = result.preview_reason or "The result was not proven"
         sentence = f"{why.rstrip('.')}; it was kept as a diff because soa.preview is never."
-        return Outcome(False, sentence, keep(job.id, result))
+        return Outcome(None, sentence, keep(job.id, result))
     if not person.client.applies_edits:
         sentence = "This editor does not apply edits from a server; apply the kept diff by hand."
-        return Outcome(False, sentence, keep(job.id, result))
+        return Outcome(None, sentence, keep(job.id, result))
     snapshot = Snapshot(job.snapshot.folders)
     if preview and not person.client.annotations and not await _agreed(job, result, person):
         return Outcome(
-            False,
+            None,
             f"{job.request.name}: the preview was declined, so nothing was applied.",
             keep(job.id, result),
         )
     try:
         patch, files = rebased(result, snapshot, documents)
     except SoaError as changed:
-        return Outcome(False, str(changed), keep(job.id, result), moved=True)
+        return Outcome(None, str(changed), keep(job.id, result), moved=True)
     edit = to_lsp.workspace_edit(patch, files, person.client, confirm=preview and person.client.annotations)
     refused = await person.apply(f"SoA: {job.request.name}", edit)
     if refused is None:
-        return Outcome(True)
-    return Outcome(False, _refusal(job, refused, preview=preview), keep(job.id, result))
+        return Outcome(Applied(patch, {path: target.lines.text for path, target in files.items()}))
+    return Outcome(None, _refusal(job, refused, preview=preview), keep(job.id, result))
+
+
+async def undo(job: Job, done: Applied, documents: Documents, person: Person) -> None:
+    """Take an applied edit back where every file of it is as the edit left it; else say so."""
+    name = job.request.name
+    back = done.patch.inverse(done.before)
+    files = to_lsp.targets(back, Snapshot(job.snapshot.folders), documents)
+    now = {path: target.lines.text for path, target in files.items()}
+    if now != done.patch.apply(done.before):
+        person.tell(
+            f"{name} was edited since, so nothing was undone; use the editor's own undo.", warning=True
+        )
+        return
+    edit = to_lsp.workspace_edit(back, files, person.client, confirm=False)
+    if await person.apply(f"SoA: undo {name}", edit) is not None:
+        person.tell(f"The client did not undo the edit of {name}; use the editor's own undo.", warning=True)
 
 
 def wants_preview(result: JobResult, setting: Preview) -> bool | None:

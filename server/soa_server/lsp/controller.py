@@ -19,11 +19,11 @@ from soa_agents.swarm.job import FolderRef, JobResult, JobState, JobUpdate, Star
 from soa_agents.workspace.snapshot import Snapshot
 
 from soa_server.lsp import consent, sentences, to_lsp
-from soa_server.lsp.apply import keep, offer
+from soa_server.lsp.apply import Outcome, keep, offer, undo
 from soa_server.lsp.configuration import Configuration
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, file_of
-from soa_server.lsp.ending import tell
+from soa_server.lsp.ending import Ending, tell
 from soa_server.lsp.jobs import Job, Jobs, Request, check_version, claimed, targets
 from soa_server.lsp.person import Person
 from soa_server.lsp.progress import Progress
@@ -187,20 +187,24 @@ class Controller:
             message = message or sentences.cancelled(job.request.name)
             self._end(job, replace(update, state="cancelled", verdict=None, message=message))
             return
-        kept, moved = None, False
+        outcome = Outcome()
         stands = job.request.kind == "runTests"  # whether the tests' outcome is that of the person's text
         if result.patch.edits and result.offer in ("apply", "preview"):
             outcome = await offer(job, result, self.documents, self.person)
-            kept, moved = outcome.kept, outcome.moved
-            stands = outcome.applied
-            if not outcome.applied:
+            stands = outcome.done is not None
+            if not stands:
                 update = replace(update, state="refused", message=outcome.sentence)
         elif result.patch.edits and result.offer == "keep":
-            kept = keep(job.id, result)
+            outcome = Outcome(kept=keep(job.id, result))
         if stands:
             self._publish(job, result)
         self._end(job, update)
-        tell(self, job, replace(result, update=update), kept, moved=moved)
+
+        async def take_back() -> None:
+            if outcome.done is not None:
+                await undo(job, outcome.done, self.documents, self.person)
+
+        tell(Ending(job, replace(result, update=update), outcome, take_back), self.person, self.begin)
 
     def _publish(self, job: Job, result: JobResult) -> None:
         changed = self.diagnostics.update(result.failures, result.passing, job.snapshot)

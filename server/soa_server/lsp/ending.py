@@ -3,64 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from soa_agents.swarm.job import JobResult
 
 from soa_server.lsp import consent, sentences
+from soa_server.lsp.apply import Outcome, keep
 from soa_server.lsp.jobs import Job, Request
-
-if TYPE_CHECKING:
-    from soa_server.lsp.controller import Controller
+from soa_server.lsp.person import Person
 
 Press = Callable[[], Awaitable[None]]
+Again = Callable[[Request], object]  # begins a job
 
 
-def tell(controller: Controller, job: Job, result: JobResult, kept: Path | None, *, moved: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ended. `outcome` says what became of its patch, `undo` takes an applied one back."""
+
+    job: Job
+    result: JobResult
+    outcome: Outcome
+    undo: Press
+
+
+def tell(ending: Ending, person: Person, again: Again) -> None:
     """Say how the job ended. Buttons start jobs of their own; nobody waits for them."""
-    update = result.update
-    person = controller.person
+    update, job = ending.result.update, ending.job
     if update.state == "cancelled":
         return
-    if update.state == "done" and update.verdict != "failed":
-        person.tell(update.message or sentences.finished(update, job.request.name, len(job.agents)))
-        return
     message = update.message or sentences.finished(update, job.request.name, len(job.agents))
+    if update.state == "done" and update.verdict != "failed":
+        person.offer(message, _after_edit(ending, person), warning=False)
+        return
+    kept = ending.outcome.kept
     if kept is not None and not person.client.shows_documents:
         message = f"{message} Its diff is in {kept}."
-    person.offer(message, _buttons(controller, job, result, kept, moved=moved))
+    person.offer(message, {**_after_edit(ending, person), **_ways_on(ending, person, again)}, warning=True)
 
 
-def _buttons(
-    controller: Controller, job: Job, result: JobResult, kept: Path | None, *, moved: bool
-) -> dict[str, Press]:
+def _after_edit(ending: Ending, person: Person) -> dict[str, Press]:
+    """What can be done about an edit that the client applied, where it shows buttons at all."""
+    done = ending.outcome.done
+    if done is None or not person.client.shows_buttons:
+        return {}
+
+    async def show_diff() -> None:
+        kept = keep(ending.job.id, ending.result)
+        if kept is not None:
+            await person.show(kept)
+
+    buttons: dict[str, Press] = {"Show diff": show_diff} if person.client.shows_documents else {}
+    return {**buttons, "Undo": ending.undo} if not done.patch.created else buttons
+
+
+def _ways_on(ending: Ending, person: Person, again: Again) -> dict[str, Press]:
+    job, result, kept = ending.job, ending.result, ending.outcome.kept
     request = replace(job.request, version=None)
     buttons: dict[str, Press] = {}
-    if kept is not None and controller.person.client.shows_documents:
+    if kept is not None and person.client.shows_documents:
         title = "Show diff" if result.update.state == "refused" else "Show best diff"
-        buttons[title] = lambda: controller.person.show(kept)
+        buttons[title] = lambda: person.show(kept)
     if result.refusal == "NoSandbox":
-        buttons["Allow for this workspace"] = lambda: _allow(controller, job)
+        buttons["Allow for this workspace"] = lambda: _allow(job, again)
         buttons["Not now"] = _nothing
     elif result.refusal == "NothingCollected":
-        buttons["Generate anyway"] = lambda: _again(controller, replace(request, accept_unproven=True))
-    elif moved:
-        buttons["Generate again"] = lambda: _again(controller, request)
+        buttons["Generate anyway"] = lambda: _begin(again, replace(request, accept_unproven=True))
+    elif ending.outcome.moved:
+        buttons["Generate again"] = lambda: _begin(again, request)
     elif result.update.state == "failed" and result.update.verdict == "failed":
-        buttons["Try again"] = lambda: _again(controller, request)
+        buttons["Try again"] = lambda: _begin(again, request)
     return buttons
 
 
-async def _allow(controller: Controller, job: Job) -> None:
+async def _allow(job: Job, again: Again) -> None:
     for folder in job.snapshot.folders:
         consent.allow(folder.root)
-    await _again(controller, replace(job.request, version=None, sandbox_consent=True))
+    again(replace(job.request, version=None, sandbox_consent=True))
 
 
-async def _again(controller: Controller, request: Request) -> None:
-    controller.begin(request)
+async def _begin(again: Again, request: Request) -> None:
+    again(request)
 
 
 async def _nothing() -> None:

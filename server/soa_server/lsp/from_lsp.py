@@ -33,6 +33,7 @@ class Client:
     annotations: bool = False
     progress: bool = False
     shows_documents: bool = False
+    shows_buttons: bool = False
     configuration: bool = False
     registers_configuration: bool = False
     action_literals: bool = False
@@ -56,6 +57,7 @@ def client_of(params: types.InitializeParams) -> Client:
         creates_files="create" in (has.value("workspace.workspace_edit.resource_operations") or ()),
         annotations=has("workspace.workspace_edit.change_annotation_support"),
         progress=has("window.work_done_progress"),
+        shows_buttons=has("window.show_message"),
         shows_documents=has("window.show_document.support"),
         configuration=has("workspace.configuration"),
         registers_configuration=has("workspace.did_change_configuration.dynamic_registration"),

@@ -56,14 +56,14 @@ class Person:
         answer = await self.ask(types.WINDOW_SHOW_MESSAGE_REQUEST, params)
         return getattr(answer, "title", None)
 
-    def offer(self, sentence: str, buttons: Buttons) -> None:
-        """A warning with buttons that holds up nobody; without buttons a plain one."""
+    def offer(self, sentence: str, buttons: Buttons, *, warning: bool) -> None:
+        """A message with buttons that holds up nobody; without buttons a plain one."""
         if not buttons:
-            self.tell(sentence, warning=True)
+            self.tell(sentence, warning=warning)
             return
 
         async def wait() -> None:
-            chosen = await self.choose(sentence, tuple(buttons))
+            chosen = await self.choose(sentence, tuple(buttons), warning=warning)
             if chosen is not None and chosen in buttons:
                 await buttons[chosen]()
 
