@@ -44,7 +44,7 @@ class Misbehaviour:
 
 
 MISBEHAVIOURS = (
-    Misbehaviour("prose", "I am afraid that I cannot see your file.", ("add", "python")),
+    Misbehaviour("prose", "I am afraid that I cannot see your file.", ("add", "no code")),
     Misbehaviour(
         "unfinished block", Answer("```python\ndef add(a, b):\n    return (a +", finish="length"), ("add",)
     ),

@@ -277,7 +277,7 @@ WRONG_USE = (
     (("generate", "calc.py::add", "--calls", "many"), 2),
     (("generate", "calc.py::missing"), 1),
     (("generate", "nowhere.py::add"), 2),
-    (("generate", "tests/test_calc.py::test_add"), 2),
+    (("generate", "tests/test_calc.py::test_add"), 1),
     (("explain", "calc.py::add", "--step", "dance"), 2),
     (("stubs", "nowhere.py"), 2),
     (("nonsense",), 2),

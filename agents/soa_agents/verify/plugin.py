@@ -51,6 +51,7 @@ _RESET = {  # options of a project's addopts that would hide tests or reports fr
     "setuponly": False,
     "setupplan": False,
     "stepwise": False,
+    "tbstyle": "native",  # pytest's own quotes whole functions, which takes minutes for a thousand subtests
     "trace": False,
     "tx": [],
     "usepdb": False,
@@ -223,7 +224,9 @@ class Plugin:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
         """Keep what was asked for, and tell what the outcome will rest on."""
-        kept = [item for item in items if self._is_wanted(item)]
+        # Files named on the command line are collected although --ignore or a conftest leaves them out.
+        left_out = {path for path in {item.path for item in items} if _is_ignored(config, path)}
+        kept = [item for item in items if item.path not in left_out and self._is_wanted(item)]
         if len(kept) < len(items):
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
@@ -378,6 +381,10 @@ def _outcome(report: Any) -> str:
     if report.when != "call":
         return ""
     return "xpassed" if expected else "passed"
+
+
+def _is_ignored(config: Any, path: Any) -> bool:
+    return bool(config.hook.pytest_ignore_collect(collection_path=path, config=config))
 
 
 def _is_conftest(plugin: Any) -> bool:
