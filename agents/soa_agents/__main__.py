@@ -1,8 +1,9 @@
 """The engine process: JSON lines in, JSON lines out. A language server starts it at its first job.
 
-In: `{"type": "start", "job": …}`, `{"type": "secret", "jobId", "value"}`, `{"type": "cancel", "jobId"}`; the
-end of input shuts it down. Out: `job` and `agent` (parameters of the notifications), `progress`, and exactly
-one `result` for every job that was started.
+In: `{"type": "start", "job": …}`, `{"type": "secret", "jobId", "value"}`, `{"type": "cancel", "jobId"}`,
+and what the editor's model answers (`models/relayed`); the end of input shuts it down. Out: `job` and `agent`
+(parameters of the notifications), `progress`, questions to the editor's model, and exactly one `result` for
+every job that was started.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 
 from soa_agents import wire
 from soa_agents.jobs import Note, run_job
+from soa_agents.models.relayed import Relay
 from soa_agents.swarm.job import AgentUpdate, JobResult, JobUpdate, StartJob
 
 Send = Callable[[dict[str, Any]], None]
@@ -36,6 +38,10 @@ class EngineProcess:
 
     send: Send
     jobs: dict[str, _Running] = field(default_factory=dict)
+    relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.relay = Relay(self.send)
 
     def receive(self, message: dict[str, Any]) -> None:
         """Act on one message; an unknown job is none of ours any more."""
@@ -46,6 +52,8 @@ class EngineProcess:
                 job.secret.set_result(message["value"])
             case "cancel" if job := self.jobs.get(message["jobId"]):
                 job.cancelled.set()
+            case "chunk" | "chatResult" | "chatFailed":
+                self.relay.hear(message)
 
     async def close(self) -> None:
         """Cancel everything and wait until nothing runs."""
@@ -65,7 +73,7 @@ class EngineProcess:
         if key is None:
             key = os.environ.get(start.settings.model.api_key_env)
         try:
-            result = wire.to_json(await run_job(start, key, self._heard, job.cancelled))
+            result = wire.to_json(await run_job(start, key, self._heard, job.cancelled, self.relay))
         except Exception as error:  # the process serves other jobs too; this one is told what happened
             result = wire.to_json(_crashed(start, error))
         del self.jobs[start.job_id]

@@ -15,6 +15,8 @@ from soa_agents.jobs.prepare import Prepared, prepare
 from soa_agents.jobs.stubbing import prepare_stubs
 from soa_agents.jobs.views import viewer
 from soa_agents.jobs.workplace import Workplace, open_workplace
+from soa_agents.models.port import OpenModel
+from soa_agents.models.relayed import Relay, RelayedChat, no_editor
 from soa_agents.swarm.engine import Engine, Ports
 from soa_agents.swarm.events import Event, JobEnded
 from soa_agents.swarm.fold import replay
@@ -27,13 +29,20 @@ from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId
 
 
-async def run_job(start: StartJob, key: str | None, listen: Listener, cancelled: asyncio.Event) -> JobResult:
-    """Run a job to its end. `key` is the model's, `listen` hears what happens, `cancelled` ends it early.
+async def run_job(
+    start: StartJob,
+    key: str | None,
+    listen: Listener,
+    cancelled: asyncio.Event,
+    relay: Relay | None = None,
+) -> JobResult:
+    """Run a job to its end. `key` is the model's, `listen` hears what happens, `cancelled` ends it early,
+    `relay` asks the editor's own model where there is one.
 
     Never raises for what a person can meet: refusals, limits and faults of the model come back as results.
     When it returns, no request and no process of the job is left.
     """
-    job = _Job(start, key, listen)
+    job = _Job(start, key, listen, relay)
     work = asyncio.ensure_future(job.run())
     watch = asyncio.ensure_future(cancelled.wait())
     await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -60,9 +69,10 @@ async def _ending_of(work: asyncio.Future[JobResult], job: _Job, start: StartJob
 class _Job:
     """What one job holds while it runs."""
 
-    def __init__(self, start: StartJob, key: str | None, listen: Listener) -> None:
+    def __init__(self, start: StartJob, key: str | None, listen: Listener, relay: Relay | None) -> None:
         self._start = start
         self._key = key
+        self._relay = relay
         self._narrator = Narrator(listen, start.job_id, start.kind, start.targets[0] if start.targets else "")
         self._engine: Engine | None = None
         self._ledger: Ledger | None = None
@@ -112,14 +122,11 @@ class _Job:
     async def _run_agents(
         self, place: Workplace, laboratory: Laboratory, prepared: Prepared, protocol: CoordinationProtocol
     ) -> JobResult:
-        # Imported here: the SDK takes a third of a second that no refusal should wait for.
-        from soa_agents.models.openai_chat import OpenAIChat
-
         self._ledger = Ledger()
         for event in (prepared.started, prepared.baseline):
             self._record(event)
         state = replay((prepared.started, prepared.baseline))
-        model = OpenAIChat(self._start.settings.model, self._key)
+        model = self._model()
         path = FunctionId.parse(prepared.started.targets[0].function).path
         try:
             ports = Ports(
@@ -135,6 +142,17 @@ class _Job:
         finally:
             await model.aclose()
         return ending.ended(self._start, self._engine.state, stop)
+
+    def _model(self) -> OpenModel:
+        settings = self._start.settings.model
+        if settings.provider == "editor":
+            if self._relay is None:
+                raise no_editor()
+            return RelayedChat(settings, self._start.job_id, self._relay)
+        # Imported here: the SDK takes a third of a second that no refusal should wait for.
+        from soa_agents.models.openai_chat import OpenAIChat
+
+        return OpenAIChat(settings, self._key)
 
     def close(self, result: JobResult) -> None:
         """Write how it ended, and close the ledger."""

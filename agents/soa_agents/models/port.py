@@ -76,3 +76,11 @@ class Model(Protocol):
     async def ask(self, prompt: Prompt) -> Reply:
         """Ask once. Raises `ModelError` (the job ends) or `CallFailed` (this call is lost)."""
         ...
+
+
+class OpenModel(Model, Protocol):
+    """A model that holds connections until it is closed."""
+
+    async def aclose(self) -> None:
+        """Close every connection; nothing can be asked afterwards."""
+        ...
