@@ -10,6 +10,7 @@
     │   ├── NothingCollected    test files exist but pytest collects no test
     │   ├── BaselineHangs       a test does not finish before anything was changed
     │   └── NoSandbox           no sandbox on this machine and no consent to go without
+    ├── LedgerBroken            the record of this workspace's jobs cannot be read or written
     └── ModelError              nobody answers; no later call would do better
         ├── NoModel             no model or endpoint is named, or several are offered
         ├── ModelUnreachable    refused, timed out, DNS, TLS, proxy, 5xx after retries
@@ -59,6 +60,10 @@ class BaselineHangs(Refused):
 
 class NoSandbox(Refused):
     """The machine offers no sandbox and nobody agreed to go without one."""
+
+
+class LedgerBroken(SoaError):
+    """The record of this workspace's jobs cannot be read or written."""
 
 
 class ModelError(SoaError):

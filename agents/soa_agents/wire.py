@@ -55,8 +55,8 @@ def from_json(data: Any, as_type: type[T]) -> T:
 
 
 def event_line(event: Event) -> str:
-    """One event as a line of JSON."""
-    return json.dumps(to_json(event, Event), ensure_ascii=False, separators=(",", ":"))
+    """One event as a line of JSON in ASCII: a reply may hold half a surrogate pair, which UTF-8 cannot."""
+    return json.dumps(to_json(event, Event), separators=(",", ":"))
 
 
 def event_of(line: str) -> Event:

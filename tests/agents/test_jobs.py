@@ -13,9 +13,9 @@ from openai_server import Answer, OpenAIServer, Request, scripted
 from soa_agents import wire
 from soa_agents.jobs import explain, run_job
 from soa_agents.settings import Limits, ModelSettings, Settings, TestSettings
-from soa_agents.swarm.events import JobEnded, JobKind, Replied
-from soa_agents.swarm.job import AgentUpdate, FolderRef, JobResult, StartJob
-from soa_agents.swarm.ledger import Ledger, default_path
+from soa_agents.swarm.events import JobEnded, Replied
+from soa_agents.swarm.job import AgentUpdate, FolderRef, JobKind, JobResult, StartJob
+from soa_agents.swarm.ledger import Ledger, path_of
 
 Replies = Mapping[str, Mapping[str, Sequence[str]]]
 
@@ -147,12 +147,12 @@ async def test_unsaved_buffers_are_what_counts(tmp_path: Path) -> None:
 async def test_everything_is_in_the_ledger_and_no_key_is(tmp_path: Path) -> None:
     script = {"shop.py::total": {"skeleton": [RIGHT]}}
     ran = await run(Job(script), tmp_path)
-    events = list(Ledger().events(f"job-{tmp_path.name}"))
+    events = list(Ledger.of(tmp_path).events(f"job-{tmp_path.name}"))
     assert [e.text for e in events if isinstance(e, Replied)] == [RIGHT]
     assert isinstance(events[-1], JobEnded)
-    assert events[-1].message == ran.result.update.message
-    assert default_path().stat().st_mode & 0o077 == 0
-    assert default_path().parent.stat().st_mode & 0o077 == 0
+    assert events[-1].update == ran.result.update
+    assert path_of(tmp_path).stat().st_mode & 0o077 == 0
+    assert path_of(tmp_path).parent.stat().st_mode & 0o077 == 0
 
 
 UNTESTED = {"shop.py": SHOP}

@@ -30,8 +30,7 @@ from e2e.real_projects import PROJECTS, copy_of, interpreter_of
 from openai_server import asked
 from soa_agents.jobs import run_job
 from soa_agents.settings import Limits, ModelSettings, Settings, TestSettings
-from soa_agents.swarm.events import JobKind
-from soa_agents.swarm.job import FolderRef, JobResult, StartJob
+from soa_agents.swarm.job import FolderRef, JobKind, JobResult, StartJob
 
 PLAN = '''"""Durations as people write them.
 

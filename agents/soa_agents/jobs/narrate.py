@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from soa_agents.models.port import Usage
 from soa_agents.swarm import judge
 from soa_agents.swarm.actions import Ask, Verify
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, JobKind, Replied, Verified
-from soa_agents.swarm.job import AgentState, AgentUpdate, JobUpdate, Tally
+from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied, Verified
+from soa_agents.swarm.fold import retold
+from soa_agents.swarm.job import AgentState, AgentUpdate, JobKind, JobUpdate, Tally
 from soa_agents.swarm.state import Node, State
 from soa_agents.verify.report import Report, TestResult
 
@@ -44,6 +45,25 @@ class Narrator:
     def note(self, message: str, fraction: float | None = None) -> None:
         """Tell one line of progress."""
         self.listen(Note(self.job_id, message, fraction))
+
+    def retell(self, events: Iterable[Event]) -> None:
+        """Tell how the agents stand after these events of the past, each once, and what was used by then."""
+        listen, told = self.listen, dict[str, AgentUpdate]()
+
+        def keep(update: JobUpdate | AgentUpdate | Note) -> None:
+            if isinstance(update, AgentUpdate):
+                told[update.agent_id] = update
+
+        self.listen = keep
+        try:
+            for event, state in retold(events):
+                self.heard(state, event)
+        finally:
+            self.listen = listen
+        for update in told.values():
+            self.listen(update)
+        if self.usage:
+            self.running(sum(self.usage.values(), Usage()))
 
     def heard(self, state: State, event: Event) -> None:
         """Tell what an event means; `state` is what it led to."""

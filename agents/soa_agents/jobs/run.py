@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 
 from soa_agents import protocols
 from soa_agents.errors import Refused, SoaError, UsageError
-from soa_agents.jobs import ending, testing
+from soa_agents.jobs import ending, resume, testing
 from soa_agents.jobs.laboratory import Laboratory, open_laboratory
+from soa_agents.jobs.log import Log
 from soa_agents.jobs.narrate import Listener, Narrator
 from soa_agents.jobs.prepare import Prepared, prepare
 from soa_agents.jobs.stubbing import prepare_stubs
@@ -17,11 +19,11 @@ from soa_agents.jobs.views import viewer
 from soa_agents.jobs.workplace import Workplace, open_workplace
 from soa_agents.models.port import OpenModel
 from soa_agents.models.relayed import Relay, RelayedChat, no_editor
+from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.engine import Engine, Ports
-from soa_agents.swarm.events import Event, JobEnded
+from soa_agents.swarm.events import ActionStarted, Event, Verified
 from soa_agents.swarm.fold import replay
 from soa_agents.swarm.job import JobResult, StartJob
-from soa_agents.swarm.ledger import Ledger
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
 from soa_agents.verify.guard import changes_tests
@@ -43,6 +45,16 @@ async def run_job(
     When it returns, no request and no process of the job is left.
     """
     job = _Job(start, key, listen, relay)
+    try:
+        result = await _result(job, start, cancelled)
+    except BaseException:
+        job.abandon()
+        raise
+    job.end(result)
+    return result
+
+
+async def _result(job: _Job, start: StartJob, cancelled: asyncio.Event) -> JobResult:
     work = asyncio.ensure_future(job.run())
     watch = asyncio.ensure_future(cancelled.wait())
     await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,14 +63,7 @@ async def run_job(
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError, SoaError):
             await work
-        result = ending.cancelled(start, job.state)
-    else:
-        result = await _ending_of(work, job, start)
-    job.close(result)
-    return result
-
-
-async def _ending_of(work: asyncio.Future[JobResult], job: _Job, start: StartJob) -> JobResult:
+        return ending.cancelled(start, job.state)
     try:
         return await work
     except SoaError as error:
@@ -75,7 +80,8 @@ class _Job:
         self._relay = relay
         self._narrator = Narrator(listen, start.job_id, start.kind, start.targets[0] if start.targets else "")
         self._engine: Engine | None = None
-        self._ledger: Ledger | None = None
+        self._log: Log | None = None
+        self._past: State | None = None  # where a resumed job goes on from
 
     @property
     def state(self) -> State | None:
@@ -90,6 +96,9 @@ class _Job:
         if self._start.kind == "runTests":
             laboratory = await open_laboratory(place, self._start.targets[0].partition("::")[0])
             return await testing.run_tests(place, laboratory.runner)
+        self._open_log(place)
+        if self._past is not None:
+            return await self._go_on(place, self._past)
         if self._start.kind == "stubs":
             return await self._write_stubs(place)
         return await self._write_functions(place)
@@ -109,7 +118,7 @@ class _Job:
             laboratory = await open_laboratory(place, targets[0].path)
         self._narrator.note("running the tests as they are")
         prepared = await prepare(place, laboratory.runner, targets, self._start.settings.protocol, baseline)
-        return await self._run_agents(place, laboratory, prepared, protocol)
+        return await self._begin_agents(place, laboratory, prepared, protocol)
 
     async def _write_stubs(self, place: Workplace) -> JobResult:
         target = FunctionId.parse(self._start.targets[0])
@@ -117,17 +126,27 @@ class _Job:
         laboratory = await open_laboratory(place, target.path)
         self._narrator.note("running the tests as they are")
         prepared = await prepare_stubs(place, laboratory.runner, target)
-        return await self._run_agents(place, laboratory, prepared, protocols.for_stubs())
+        return await self._begin_agents(place, laboratory, prepared, protocols.for_stubs())
 
-    async def _run_agents(
+    async def _go_on(self, place: Workplace, past: State) -> JobResult:
+        job = past.job
+        protocol = protocols.for_stubs() if job.kind == "stubs" else protocols.choose(job.protocol)
+        laboratory = await open_laboratory(place, FunctionId.parse(job.targets[0].function).path)
+        return await self._run_agents(place, laboratory, past, protocol)
+
+    async def _begin_agents(
         self, place: Workplace, laboratory: Laboratory, prepared: Prepared, protocol: CoordinationProtocol
     ) -> JobResult:
-        self._ledger = Ledger()
         for event in (prepared.started, prepared.baseline):
             self._record(event)
         state = replay((prepared.started, prepared.baseline))
+        return await self._run_agents(place, laboratory, state, protocol)
+
+    async def _run_agents(
+        self, place: Workplace, laboratory: Laboratory, state: State, protocol: CoordinationProtocol
+    ) -> JobResult:
         model = self._model()
-        path = FunctionId.parse(prepared.started.targets[0].function).path
+        path = FunctionId.parse(state.job.targets[0].function).path
         try:
             ports = Ports(
                 model=model,
@@ -141,7 +160,21 @@ class _Job:
             stop = await self._engine.run()
         finally:
             await model.aclose()
+        await self._prove_again(laboratory, stop)
         return ending.ended(self._start, self._engine.state, stop)
+
+    async def _prove_again(self, laboratory: Laboratory, stop: Stop) -> None:
+        """What was proven before an interruption is run once more; raises `Refused` when it fails now."""
+        if self._past is None or self.state is None:
+            return
+        run = resume.unproven(self._past, self.state, stop)
+        if run is None:
+            return
+        self._narrator.note("running everything the change can affect")
+        self._record(ActionStarted(run.key, run, 1, 0, time=time.time()))
+        report = await laboratory.runner.run(dict(run.candidate), run.selection)
+        self._record(Verified(run.key, report, time.time()))
+        resume.check(self.state, run, report)
 
     def _model(self) -> OpenModel:
         settings = self._start.settings.model
@@ -154,18 +187,34 @@ class _Job:
 
         return OpenAIChat(settings, self._key)
 
-    def close(self, result: JobResult) -> None:
-        """Write how it ended, and close the ledger."""
-        if self._ledger is None:
-            return
-        update = result.update
-        if self.state and update.state != "running":
-            self._record(JobEnded(update.state, update.verdict, update.message))
-        self._ledger.close()
+    def _open_log(self, place: Workplace) -> None:
+        """Claim the job's log and begin it, or take up the one there; nothing is written before a refusal."""
+        log = Log.claimed(place)
+        try:
+            if self._start.resume:
+                past = resume.past(log.ledger, place)
+                self._past = past.state
+                self._narrator.retell(past.events)
+            else:
+                log.begin(place)
+        except SoaError:
+            log.close()
+            raise
+        self._log = log
+
+    def end(self, result: JobResult) -> None:
+        """Write how it ended, and let go of the log."""
+        if self._log is not None:
+            self._log.end(result)
+
+    def abandon(self) -> None:
+        """Let go of the log without an end: what is in it can be resumed."""
+        if self._log is not None:
+            self._log.close()
 
     def _record(self, event: Event) -> None:
-        assert self._ledger is not None  # noqa: S101 - opened before the first event
-        self._ledger.append(self._start.job_id, event)
+        assert self._log is not None  # noqa: S101 - opened before the first event
+        self._log.record(event)
 
 
 def _targets(place: Workplace) -> list[FunctionId]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from soa_agents.models.port import Message, Usage
+from soa_agents.patch import Patch
 from soa_agents.settings import Limits
-from soa_agents.swarm.actions import Action, Verdict
+from soa_agents.swarm.actions import Action
+from soa_agents.swarm.job import JobKind, JobUpdate, StartJob
 from soa_agents.verify.report import Report
 
-JobKind = Literal["generate", "regenerate", "stubs", "implementFile", "runTests", "fix"]
 Goal = Literal["generate", "regenerate", "stubs"]
 
 
@@ -30,6 +31,14 @@ class Target:
     has_examples: bool = False
     needs: tuple[str, ...] = ()
     advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequested:
+    """What a front end asked for. Open buffers are left out: who resumes the job brings those of then."""
+
+    start: StartJob
+    time: float  # seconds since the epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +112,30 @@ class ActionFailed:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """How it ended."""
+    """How it ended: the last `soa/job`, and the patch that was offered or kept, on `JobStarted.texts`."""
 
-    state: Literal["done", "failed", "refused", "cancelled"]
-    verdict: Verdict | None
-    message: str
+    update: JobUpdate
+    patch: Patch = field(default_factory=Patch)
     time: float = 0.0
 
 
-Event = JobStarted | BaselineMeasured | ActionStarted | Replied | Verified | ActionFailed | JobEnded
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A front end wrote the result. `texts` are those of the files it changed, just before."""
+
+    patch: Patch
+    texts: dict[str, str]
+    time: float = 0.0
+
+
+Event = (
+    JobRequested
+    | JobStarted
+    | BaselineMeasured
+    | ActionStarted
+    | Replied
+    | Verified
+    | ActionFailed
+    | JobEnded
+    | Applied
+)

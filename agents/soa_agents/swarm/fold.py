@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import reduce
 
 from soa_agents.errors import CallFailed, ReplyError
 from soa_agents.swarm import candidate, judge, replies
@@ -13,9 +13,11 @@ from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import (
     ActionFailed,
     ActionStarted,
+    Applied,
     BaselineMeasured,
     Event,
     JobEnded,
+    JobRequested,
     JobStarted,
     Replied,
     Verified,
@@ -31,10 +33,37 @@ STALE_TRIES = 2  # how many replies of one key may meet a specification that cha
 
 
 def replay(events: Iterable[Event]) -> State:
-    """The state after these events, the first of which is `JobStarted`."""
-    first, *rest = events
-    assert isinstance(first, JobStarted)  # noqa: S101 - the ledger writes it first, always
-    return reduce(fold, rest, begin(first))
+    """The state after these events; raises `ValueError` when the job had not started by then."""
+    last = deque(retold(events), maxlen=1)
+    if not last:
+        raise ValueError("there is no state before the job has started")
+    return last[0][1]
+
+
+def retold(events: Iterable[Event]) -> Iterator[tuple[Event, State]]:
+    """Each event with the state it led to, from `JobStarted` on."""
+    state: State | None = None
+    for event in events:
+        if isinstance(event, JobStarted):
+            state = begin(event)
+        elif state is not None:
+            state = fold(state, event)
+        if state is not None:
+            yield event, state
+
+
+def without_lost_starts(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The events without starts that no end followed: what was in flight when the log broke off."""
+    kept, ended = list[Event](), set[str]()
+    for event in reversed(tuple(events)):
+        if isinstance(event, Replied | Verified | ActionFailed):
+            ended.add(event.key)
+        elif isinstance(event, ActionStarted):
+            if event.key not in ended:
+                continue
+            ended.discard(event.key)
+        kept.append(event)
+    return tuple(reversed(kept))
 
 
 def begin(job: JobStarted) -> State:
@@ -64,7 +93,9 @@ def fold(state: State, event: Event) -> State:
         case ActionFailed():
             return _close(state, event.key, failed=event.message)
         case JobEnded():
-            return replace(state, ended=Stop(event.verdict or "failed", event.message))
+            return replace(state, ended=Stop(event.update.verdict or "failed", event.update.message))
+        case JobRequested() | Applied():
+            return state
 
 
 def _started(state: State, event: ActionStarted) -> State:

@@ -9,9 +9,9 @@ from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
 from soa_agents.settings import Settings
 from soa_agents.swarm.actions import Verdict
-from soa_agents.swarm.events import JobKind
 from soa_agents.verify.screen import Flag
 
+JobKind = Literal["generate", "regenerate", "stubs", "implementFile", "runTests", "fix"]
 JobState = Literal["running", "done", "failed", "refused", "cancelled"]
 AgentState = Literal["waiting", "asking", "testing", "done", "failed", "abstained", "dropped"]
 
@@ -41,6 +41,7 @@ class StartJob:
     interpreter_choice: str = ""  # the editor's selected interpreter, after the setting
     sandbox_consent: bool = False
     accept_unproven: bool = False  # go on although pytest collects nothing
+    resume: bool = False  # go on with the interrupted job of this id, which the ledger knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from soa_agents.errors import UsageError
-from soa_agents.swarm.events import JobKind
+from soa_agents.swarm.job import JobKind
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import read_text

@@ -13,8 +13,7 @@ from types import FrameType
 
 import click
 from soa_agents.errors import SoaError
-from soa_agents.swarm.events import JobKind
-from soa_agents.swarm.job import AgentUpdate, JobResult, JobUpdate, StartJob
+from soa_agents.swarm.job import AgentUpdate, JobKind, JobResult, JobUpdate, StartJob
 
 from soa_server.cli import exits, place, show, words, write
 from soa_server.cli.options import Output, Workspace

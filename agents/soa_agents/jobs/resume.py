@@ -1,0 +1,101 @@
+"""Going on with an interrupted job: its state is the fold of its events, and no reply is bought twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from soa_agents.errors import Refused, TargetChanged
+from soa_agents.jobs.workplace import Workplace
+from soa_agents.protocols.each import accepted_pieces
+from soa_agents.swarm import candidate, judge
+from soa_agents.swarm.actions import Stop, Verify
+from soa_agents.swarm.events import BaselineMeasured, Event, JobEnded, JobStarted
+from soa_agents.swarm.fold import replay, without_lost_starts
+from soa_agents.swarm.ledger import Ledger
+from soa_agents.swarm.state import State
+from soa_agents.verify.report import Report, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What an interrupted job had come to. `state` is None when it had not got to its agents."""
+
+    events: tuple[Event, ...]
+    state: State | None
+
+
+def past(ledger: Ledger, place: Workplace) -> Past:
+    """What is known of the job; raises `Refused` when there is nothing to go on with.
+
+    `TargetChanged` when a file that it may write has another text now.
+    """
+    job_id = place.start.job_id
+    events = tuple(ledger.events(job_id))
+    if not events:
+        raise Refused(f"There is no job {job_id} in this workspace's history. `soa history` lists them.")
+    ended = next((event for event in events if isinstance(event, JobEnded)), None)
+    if ended is not None:
+        raise Refused(
+            f"Job {job_id} has ended ({ended.update.state}), so there is nothing to resume. Start a new one."
+        )
+    if not any(isinstance(event, BaselineMeasured) for event in events):
+        return Past((), None)
+    state = replay(without_lost_starts(events))
+    _check_texts(state.job, place)
+    return Past(without_lost_starts(events), state)
+
+
+def _check_texts(job: JobStarted, place: Workplace) -> None:
+    for path, text in job.texts.items():
+        if place.texts.get(path) != text:
+            raise TargetChanged(
+                f"{path} changed since the job was interrupted, so its replies no longer fit. "
+                "Bring the old text back, or generate it anew."
+            )
+
+
+def unproven(before: State, now: State, stop: Stop) -> Verify | None:
+    """The run that is still owed before a resumed job's result is offered; None when nothing is.
+
+    What was tested before the interruption was tested on a workspace that may have changed since.
+    """
+    files = _files(now, stop)
+    runs = [p for p in now.keys.values() if isinstance(p.action, Verify) and p.action.candidate == files]
+    old = {id(p.report) for p in before.keys.values()} | {None}
+    fresh = [p.action for p in runs if id(p.report) not in old]
+    seen = {name for run in fresh if isinstance(run, Verify) for name in run.selection.tests}
+    shown = {f for run in fresh if isinstance(run, Verify) for f in run.selection.doctests}
+    targets = [t for t in now.job.targets if t.function in stop.accepted]
+    tests = tuple(sorted({name for t in targets for name in (*t.tests, *t.affected)} - seen))
+    examples = {f for p in runs if isinstance(p.action, Verify) for f in p.action.selection.doctests} - shown
+    selection = Selection(tests, tuple(sorted(examples, key=str)))
+    if not files or selection == Selection():
+        return None
+    number = sum(key.startswith("resumed:") for key in now.keys)
+    return Verify(f"resumed:{number}:final", files, selection, "final")
+
+
+def check(now: State, run: Verify, report: Report) -> None:
+    """Raises `Refused` when something fails that was green before the interruption."""
+    green = {r.nodeid for source in _reports(now, run) for r in source.results if r.passed}
+    red = next((r for r in report.results if not r.passed and r.nodeid in green), None)
+    if red is None and not judge.spoilt(report):
+        return
+    what = f"{red.nodeid} passed before the interruption and fails now" if red else report.problem.rstrip(".")
+    raise Refused(f"{what}, so the result is only kept to look at. Generate it anew.")
+
+
+def _reports(now: State, run: Verify) -> list[Report]:
+    same = [
+        p.report
+        for p in now.keys.values()
+        if isinstance(p.action, Verify) and p.action.candidate == run.candidate and p.report
+    ]
+    return [now.baseline, *same, *(best.report for best in now.best.values())]
+
+
+def _files(now: State, stop: Stop) -> tuple[tuple[str, str], ...]:
+    pieces = accepted_pieces(now, stop.accepted)
+    if not pieces and stop.accepted:
+        pieces = candidate.pieces(now, now.root)
+    return candidate.files_of(now.job.texts, pieces) if pieces else ()
