@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from soa_agents.errors import TargetBusy, TargetChanged, TargetMissing, UsageError
-from soa_agents.swarm.events import JobKind
+from soa_agents.swarm.job import JobKind
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
