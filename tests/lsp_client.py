@@ -14,10 +14,10 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -78,7 +78,8 @@ class Manners:
 
     `applies`: whether edits are applied when their versions fit. `confirms`: whether previews are accepted.
     `chooses`: the button pressed on a message with actions, by its text and titles. `secrets`: answers to
-    `soa/secret`. `settings`: answers to `workspace/configuration`, by folder URI or "" for any.
+    `soa/secret`. `settings`: answers to `workspace/configuration`, by folder URI or "" for any. `model`: what
+    answers `soa/model/chat`.
     """
 
     applies: bool = True
@@ -86,6 +87,7 @@ class Manners:
     chooses: Callable[[str, list[str]], str | None] = lambda message, titles: None
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     settings: dict[str, Json] = field(default_factory=dict)
+    model: Callable[[Json], Awaitable[Json]] | None = None
 
 
 def line_starts(text: str) -> list[int]:
@@ -352,6 +354,12 @@ class Editor:
         for method, handle in answered.items():
             self._client.feature(method)(self._handler(method, handle, request=True))
 
+        @self._client.feature("soa/model/chat")
+        async def chat(params: Json) -> Json:
+            self._handler("soa/model/chat", lambda p: None, request=True)(params)
+            assert self.manners.model is not None, "the server asked a model that was not announced"
+            return await self.manners.model(params)
+
     def _handler(self, method: str, handle: Callable[[Json], Any], *, request: bool) -> Callable[[Json], Any]:
         def handler(params: Json) -> Any:
             self.told.append((method, params))
@@ -442,10 +450,15 @@ def _plain_converter() -> Any:
         JsonRPCRequestMessage,
         lambda data, cls: cls(data["id"], data["method"], data["jsonrpc"], data.get("params")),
     )
-    converter.register_structure_hook(
-        JsonRPCNotification, lambda data, cls: cls(data["method"], data["jsonrpc"], data.get("params"))
-    )
+    converter.register_structure_hook(JsonRPCNotification, _notification)
     converter.register_structure_hook(
         JsonRPCResponseMessage, lambda data, cls: cls(data["id"], data["jsonrpc"], data.get("result"))
     )
     return converter
+
+
+def _notification(data: Json, cls: type[JsonRPCNotification]) -> JsonRPCNotification:
+    params: Any = data.get("params")
+    if data["method"] == "$/cancelRequest":  # pygls reads it itself, as an object
+        params = SimpleNamespace(**params)
+    return cls(data["method"], data["jsonrpc"], params)

@@ -140,6 +140,10 @@ def _workspace(server: Server) -> None:
         uri = params.get("uri") if isinstance(params, dict) else None
         return await server.agents.answer(uri if isinstance(uri, str) else "")
 
+    @server.feature("soa/model/chunk")
+    def chunk(params: Any) -> None:
+        server.controller.chat.chunk(params)
+
 
 def _actions(server: Server) -> None:
     kinds: list[types.CodeActionKind | str] = list(actions.KINDS)

@@ -14,12 +14,14 @@ from typing import Any
 
 import cattrs
 from soa_agents import wire
-from soa_agents.errors import Refused, SoaError
+from soa_agents.errors import ModelError, Refused, SoaError
+from soa_agents.models.relayed import no_editor
 from soa_agents.swarm.job import FolderRef, JobResult, JobState, JobUpdate, StartJob
 from soa_agents.workspace.snapshot import Snapshot
 
 from soa_server.lsp import consent, sentences, to_lsp
 from soa_server.lsp.apply import Outcome, keep, offer, undo
+from soa_server.lsp.chat import Chat
 from soa_server.lsp.configuration import Configuration
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, file_of
@@ -47,6 +49,7 @@ class Controller:
         self.diagnostics = Diagnostics(documents)
         self.jobs = Jobs()
         self._engine = Engine(engine, self._hear, self._engine_died)
+        self.chat = Chat(person, self._engine.post)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- beginning
@@ -81,7 +84,8 @@ class Controller:
         except asyncio.CancelledError:
             self._end(job, self._update(job, "cancelled", sentences.cancelled(job.request.name)))
         except SoaError as refusal:
-            self._end(job, self._update(job, "refused", str(refusal)))
+            state: JobState = "failed" if isinstance(refusal, ModelError) else "refused"
+            self._end(job, self._update(job, state, str(refusal)))
         except OSError as error:
             self._end(job, self._update(job, "failed", sentences.engine_missing(str(error))))
         except Exception:
@@ -103,6 +107,9 @@ class Controller:
         root = folder.root if folder is not None else disk.parent
         job.resolved = await self.configuration.folder(root)
         settings = job.resolved.settings
+        asks = request.kind != "runTests" and settings.model.provider == "editor"
+        if asks and "chat" not in self.person.client.supports:
+            raise no_editor()
         return StartJob(
             job_id=job.id,
             kind=request.kind,
@@ -137,6 +144,9 @@ class Controller:
         if kind == "log":
             logger.warning("engine: %s", message.get("text"))
             return
+        if kind in ("chat", "chatCancel"):
+            self.chat.hear(message)
+            return
         params = message.get("params")
         named = params if isinstance(params, dict) else message
         job = self.jobs.get(str(named.get("jobId")))
@@ -160,6 +170,7 @@ class Controller:
         self.person.notify(AGENT, params)
 
     def _engine_died(self) -> None:
+        self.chat.close()
         for job in self.jobs.all():
             if job.handed_over and not job.settling:
                 state: JobState = "cancelled" if job.cancelled else "failed"
@@ -266,6 +277,7 @@ class Controller:
     async def close(self) -> None:
         """End the engine and everything that waits."""
         self.person.close()
+        self.chat.close()
         await self._engine.close()
         for task in self._tasks:
             task.cancel()

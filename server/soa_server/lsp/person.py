@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -42,6 +43,19 @@ class Person:
         except (JsonRpcException, OSError, ValueError) as error:
             logger.info("the client refused %s: %s", method, error)
             return None
+
+    async def call(self, method: str, params: Any) -> Any:
+        """Send a request and wait for its result; cancelling takes the request back from the client.
+
+        Raises `JsonRpcException` when the client answers with an error.
+        """
+        request = uuid4().hex
+        answer = self._server.protocol.send_request_async(method, params, request)
+        try:
+            return await asyncio.shield(answer)  # its late answer still finds a place
+        except asyncio.CancelledError:
+            self.notify(types.CANCEL_REQUEST, types.CancelParams(id=request))
+            raise
 
     def tell(self, sentence: str, *, warning: bool = False) -> None:
         """Show a message."""

@@ -2,7 +2,7 @@
 
 The engine reads and writes JSON lines; the end of its stdin makes it stop. Each line to it is an object
 with a `type` of `start`, `secret` or `cancel`, each line from it one of `job`, `agent`, `progress`, `result`
-or `log`.
+or `log`; the questions to the editor's model and their answers are those of `soa_agents.models.relayed`.
 """
 
 from __future__ import annotations
@@ -52,10 +52,13 @@ class Engine:
         if process is None or process.stdin is None:
             raise BrokenPipeError("the engine has ended")
         for message in messages:
-            process.stdin.write(
-                json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-            )
+            process.stdin.write(_line(message))
         await process.stdin.drain()
+
+    def post(self, message: dict[str, Any]) -> None:
+        """Write a message to the process that runs; without one it concerns nobody any more."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(_line(message))
 
     async def kill(self) -> None:
         """End the process now; `died` is called as for any other death."""
@@ -112,6 +115,10 @@ class Engine:
             self._hear(message)
         else:
             logger.warning("the engine wrote a line that is no JSON object")
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
 async def run_indexer(command: Sequence[str], cache: Path, folders: Sequence[Path]) -> None:
