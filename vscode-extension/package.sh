@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# package.sh PYTHON OUT.vsix: the extension with the project's wheel inside. PYTHON has the build backend.
+set -eu
+cd "$(dirname "$0")"
+PYTHON=$1
+OUT=$2
+
+# vsce needs Node 22 or newer; an older one runs it by a Node from the registry
+node_22() { node -e 'process.exit(parseInt(process.versions.node) < 22)' 2>/dev/null; }
+modern() { if node_22; then "$@"; else npx --yes --package=node@24 -- "$@"; fi; }
+
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  npm ci --no-audit --no-fund --loglevel=error
+fi
+rm -rf dist
+mkdir -p dist "$(dirname "$OUT")"
+"$PYTHON" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ..
+# stored, not deflated: the .vsix packs the whole wheel at once, which is a third smaller
+"$PYTHON" - dist/*.whl <<'STORED'
+import sys, zipfile
+path = sys.argv[1]
+with zipfile.ZipFile(path) as packed:
+    entries = [(entry, packed.read(entry)) for entry in packed.infolist()]
+with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as stored:
+    for entry, data in entries:
+        stored.writestr(entry, data, zipfile.ZIP_STORED)
+STORED
+npm run --silent check
+npm run --silent build -- --log-level=warning
+modern node_modules/.bin/vsce package --no-dependencies --allow-missing-repository --out "$OUT"

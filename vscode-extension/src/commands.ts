@@ -1,0 +1,53 @@
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { CodeAction, LanguageClient } from 'vscode-languageclient/node';
+import { serverCommand } from './environment';
+import type { Jobs } from './jobs';
+import { jobDetail, jobLabel } from './words';
+
+const KIND = 'refactor.rewrite.soa.';
+
+/**
+ * Do at the cursor what the lightbulb menu offers there: the server says whether that can be done and with
+ * which arguments, or why not.
+ */
+export async function act(client: LanguageClient, action: string): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor?.document.languageId !== 'python') {
+    void vscode.window.showWarningMessage('SoA: this needs a Python file; open one and put the cursor on a function.');
+    return;
+  }
+  const offered = await client.sendRequest<CodeAction[] | null>('textDocument/codeAction', {
+    textDocument: { uri: client.code2ProtocolConverter.asUri(editor.document.uri) },
+    range: client.code2ProtocolConverter.asRange(editor.selection),
+    context: { diagnostics: [], only: [KIND + action], triggerKind: 1 },
+  });
+  const found = offered?.find(each => each.command && !each.disabled);
+  if (found?.command) {
+    await vscode.commands.executeCommand(found.command.command, ...(found.command.arguments ?? []));
+  } else {
+    const why = offered?.find(each => each.disabled)?.disabled?.reason ?? 'There is nothing to do that for at the cursor; put it on a function.';
+    void vscode.window.showWarningMessage(`SoA: ${why.replace(/\.?$/, '.')}`);
+  }
+}
+
+/** Cancel a job: that one, the only one, or one that the person picks. */
+export async function cancel(jobs: Jobs, jobId?: string): Promise<void> {
+  const running = jobs.running();
+  let chosen = jobId ?? running[0]?.jobId;
+  if (jobId === undefined && running.length > 1) {
+    const rows = running.map(job => ({ label: jobLabel(job), description: jobDetail(job), jobId: job.jobId }));
+    chosen = (await vscode.window.showQuickPick(rows, { title: 'SoA: cancel which job?' }))?.jobId;
+  }
+  if (chosen !== undefined) await vscode.commands.executeCommand('soa.cancel', { jobId: chosen });
+}
+
+/** Run a command of the command line in a terminal of its own. */
+export async function terminal(context: vscode.ExtensionContext, log: vscode.LogOutputChannel, command: string): Promise<void> {
+  const soa = await serverCommand(context, log);
+  if (soa === null) return;
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? context.globalStorageUri.fsPath;
+  const shown = vscode.window.createTerminal({ name: `SoA ${command}`, cwd: folder, env: { PATH: `${path.dirname(soa)}${path.delimiter}${process.env['PATH'] ?? ''}` } });
+  shown.show();
+  shown.sendText(/\s/.test(soa) ? `"${soa}" ${command}` : `${soa} ${command}`);
+}
