@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from soa_agents.verify import kernel, mounts
-from soa_agents.verify.plan import OWN, PRIVATE_TMP, Plan
+from soa_agents.verify.plan import LAYER, OWN, PRIVATE_TMP, Plan
 from soa_agents.verify.tree import copy_tree, lay_over
 
 REFUSED = 121  # exit status: the jail could not be built, nothing was run
@@ -106,12 +106,26 @@ def _worker(plan: Plan) -> NoReturn:
     os.setsid()
     os.chdir(plan.tree)
     _limit(plan)
+    if plan.requests >= 0:
+        _become_server(plan)
     kernel.drop_capabilities(_ROOT_KEEPS if os.getuid() == 0 else frozenset())
     if kernel.landlock_version():
         writable = (plan.tree, OWN, PRIVATE_TMP, "/dev")
         kernel.landlock(("/",), writable, network=True)
     with contextlib.suppress(OSError):  # a further layer; machines it does not know still have the others
         kernel.seccomp(_LOCAL_SOCKETS)
+    _become(plan)
+
+
+def _become_server(plan: Plan) -> NoReturn:
+    """A test server: Landlock and the whole filter come with each child, which first makes its own mounts.
+
+    Root may map itself into a child's namespace only with CAP_SETFCAP; here it sets nothing else free.
+    """
+    keeps = _ROOT_KEEPS | {kernel.CAP_SETFCAP} if os.getuid() == 0 else frozenset[int]()
+    kernel.drop_capabilities(keeps)
+    Path(LAYER).mkdir()
+    kernel.seccomp(_LOCAL_SOCKETS, nesting=True)
     _become(plan)
 
 

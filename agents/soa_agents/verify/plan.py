@@ -13,6 +13,10 @@ OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the
 PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run alone
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
+SERVER = "soa_test_server"
+SOUNDNESS = "soa_soundness"
+KERNEL = "soa_kernel"
+LAYER = f"{OWN}/layer"  # where the child of a test server mounts what it writes to
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Plan:
     `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
     `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
     `memory_mb` bounds what the private file systems hold, `processes` how many (with their
-    threads) may be alive at once. `engine` is the process that the launcher does not outlive.
+    threads) may be alive at once. `engine` is the process that the launcher does not outlive. A command that
+    takes requests (a test server, `requests` is its pipe) gives its children a jail of their own inside.
     """
 
     layer: Layer
@@ -34,6 +39,7 @@ class Plan:
     links: tuple[tuple[str, str], ...] = ()
     files: tuple[str, ...] = ()
     results: int = -1
+    requests: int = -1
     memory_mb: int = 4096
     processes: int = 1024
     engine: int = 0

@@ -425,3 +425,7 @@ def pytest_addoption(pluginmanager: Any) -> None:
     if number:
         plugin = Plugin(Results(int(number)), json.loads(request), os.environ.get("SOA_RAN", ""))
         pluginmanager.register(plugin, "soa")
+        if "SOA_REQUESTS" in os.environ:
+            import soa_test_server  # type: ignore[import-not-found]  # server.py, likewise
+
+            pluginmanager.register(soa_test_server.Collected(plugin), "soa-server")

@@ -34,6 +34,9 @@ def names_of(nodeid: str) -> Iterator[str]:
     yield "."
 
 
+early: Recorder | None = None  # the one that was started before anything else, in a test server
+
+
 class Recorder:
     """Gathers (file name, first line) of functions below `root`; writes them to `shared` outside `owner`."""
 
@@ -49,6 +52,8 @@ class Recorder:
 
     def start(self) -> None:
         """Begin; with `sys.monitoring` where there is a free place, else with the slower profile hook."""
+        if self is early:
+            return
         monitoring: Any = getattr(sys, "monitoring", None)
         free = [] if monitoring is None else [n for n in (4, 3, 2, 1) if monitoring.get_tool(n) is None]
         if not free:

@@ -24,12 +24,24 @@ from typing import Literal
 
 from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
-from soa_agents.verify.plan import OWN, PLUGIN, PRIVATE_TMP, RECORDER, Layer, Plan
+from soa_agents.verify.plan import (
+    KERNEL,
+    OWN,
+    PLUGIN,
+    PRIVATE_TMP,
+    RECORDER,
+    SERVER,
+    SOUNDNESS,
+    Layer,
+    Plan,
+)
 from soa_agents.verify.tree import linked
 from soa_agents.verify.visible import interpreter_files, surroundings
 from soa_agents.verify.watch import too_much
 
 Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
+_OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
+_OF_SERVERS = (("server", SERVER), ("soundness", SOUNDNESS), ("kernel", KERNEL))
 REFUSED = 121  # the launcher's exit status when it could not build the jail
 OUTPUT_CAP = 64_000  # bytes of terminal output kept, the end of it
 _POLL = 0.1  # seconds between two looks at memory
@@ -57,6 +69,7 @@ class Command:
     """What to run: `arguments` for `interpreter` in `folder`, with `files` (path -> bytes) laid over it.
 
     `variables` are added to the environment. `memory_mb` bounds all processes together, `seconds` the run.
+    `requests` is the end of the pipe that a test server reads from.
     """
 
     interpreter: Path
@@ -66,6 +79,7 @@ class Command:
     variables: Mapping[str, str] = field(default_factory=dict)
     memory_mb: int = 4096
     seconds: float = 900.0
+    requests: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +180,7 @@ def _prepare(scratch: Path, command: Command, level: Layer, results: int) -> Non
     """Put everything that the launcher needs into the scratch directory."""
     lib = scratch / "lib"
     lib.mkdir()
-    for source, name in (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize")):
+    for source, name in _OURS + (_OF_SERVERS if command.requests >= 0 else ()):
         shutil.copyfile(_HERE / f"{source}.py", lib / f"{name}.py")
     for name, data in command.files.items():
         place = scratch / "candidate" / name
@@ -184,6 +198,8 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
     env["TMPDIR"] = PRIVATE_TMP if level == "namespaces" else str(scratch / "tmp")
     if results >= 0:
         env |= {"SOA_RESULTS": str(results), "SOA_ROOT": tree, "SOA_RAN": f"{own}/ran/functions"}
+    if command.requests >= 0:
+        env["SOA_REQUESTS"] = str(command.requests)
     if tree != str(command.folder):
         env["SOA_MOVED"] = f"{command.folder}\n{tree}"
     readable = [*needed.paths, *surroundings(command.folder, home)]
@@ -199,6 +215,7 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
         links=needed.links,
         files=tuple(command.files),
         results=results,
+        requests=command.requests,
         memory_mb=command.memory_mb,
         engine=os.getpid(),
     )
@@ -219,6 +236,7 @@ class Jailed:
         self._command = command
         self._level = level
         self._killed: Killed = ""
+        self.resting = False  # a test server between two requests uses nothing worth looking at
         self._output = asyncio.create_task(_tail(process))
         self._watch = asyncio.create_task(self._keep_watch())
 
@@ -263,6 +281,8 @@ class Jailed:
         end = loop.time() + self._command.seconds
         while loop.time() < end:
             await asyncio.sleep(_POLL)
+            if self.resting:
+                continue
             found = await asyncio.to_thread(too_much, self._process.pid, self._command.memory_mb)
             if found:
                 self.kill(found)
@@ -283,7 +303,7 @@ async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={},
-            pass_fds=(writing,),
+            pass_fds=(writing, *((command.requests,) if command.requests >= 0 else ())),
             start_new_session=True,
         )
         os.close(writing)

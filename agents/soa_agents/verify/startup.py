@@ -1,6 +1,7 @@
 """Copied beside the tests as `sitecustomize.py`: records in processes that tests start, then hands over.
 
-Python 3.9 or newer, standard library only. The process that runs pytest is told apart by its results pipe.
+Python 3.9 or newer, standard library only. The process that runs pytest is told apart by its results pipe;
+a test server records from its first import.
 """
 
 # pathlib would slow down the start of every process that a test starts:
@@ -33,8 +34,10 @@ def _mend_paths(moved: str) -> None:
 def _record() -> None:
     import soa_recorder  # type: ignore[import-not-found]  # recorder.py, under the name of its copy
 
-    recorder = soa_recorder.Recorder(os.environ["SOA_ROOT"], os.environ["SOA_RAN"])
+    owner = os.getpid() if "SOA_REQUESTS" in os.environ else None
+    recorder = soa_recorder.Recorder(os.environ["SOA_ROOT"], os.environ["SOA_RAN"], owner)
     recorder.start()
+    soa_recorder.early = recorder
 
 
 def _hand_over() -> None:
@@ -50,6 +53,6 @@ def _hand_over() -> None:
 
 if "SOA_MOVED" in os.environ:
     _mend_paths(os.environ["SOA_MOVED"])
-if "SOA_RAN" in os.environ and "SOA_RESULTS" not in os.environ:
+if "SOA_RAN" in os.environ and ("SOA_RESULTS" not in os.environ or "SOA_REQUESTS" in os.environ):
     _record()
 _hand_over()
