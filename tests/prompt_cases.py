@@ -162,12 +162,20 @@ def _quantity(text: str) -> int:
 HELPER = STUB.replace("    ...", "    return int(text.split()[0]) * UNITS[text.split()[1]]")
 FIRST = '''\
 def total_due(lines: list[Line], rate: float) -> int:
-    """The sum of all lines in cents, tax included."""
+    """The sum of all lines in cents, tax included.
+
+    Target: the tax office
+    Step: rounding is half up.
+    """
     return sum(line.cents for line in lines)
 '''.strip()
 SECOND = '''\
 def total_due(lines: list[Line], rate: float) -> int:
-    """The sum of all lines in cents, tax included."""
+    """The sum of all lines in cents, tax included.
+
+    Target: the tax office
+    Step: rounding is half up.
+    """
     net = sum(line.cents * _quantity(line.count) for line in lines)
     return math.floor(net * (1 + rate) + 0.5)
 '''.strip()

@@ -1,12 +1,13 @@
-"""Try the prompts blind: somebody who has nothing but a rendered prompt answers it, the engine takes the reply.
+"""Try the prompts blind: somebody who has nothing but a rendered prompt answers, the engine takes the reply.
 
     python tests/e2e/blind.py MAILBOX [TRIAL…]
 
 Every call of a model becomes a file `MAILBOX/<trial>.<n>.<step>.prompt.md`; the reply is awaited as
-`….reply.md` beside it (write it under another name first, then rename it). Twenty functions of real projects,
-every step: first writes with and without helpers, feedback and changes after a first reply that was made wrong
-on purpose, tests for a function that has none, stubs from a docstring. At the end a table says which succeeded
-at the first reply, and the replies stand in `MAILBOX/recording.jsonl`.
+`….reply.md` beside it (write it under another name first, then rename it). Twenty functions of real
+projects, every step: first writes with and without helpers, feedback and changes after a first reply that
+was made wrong on purpose, tests for a function that has none, stubs from a docstring. Each trial that ends
+leaves `<trial>.result.md`; at the end `table.md` says how many replies each took, and the replies stand in
+`recording.jsonl`. The mailbox must be new or hold no `work` folder.
 """
 
 from __future__ import annotations
@@ -34,20 +35,20 @@ from soa_agents.swarm.job import FolderRef, JobKind, JobResult, StartJob
 
 PLAN = '''"""Durations as people write them.
 
-`parse_duration` turns a text such as "1h 30m", "45s" or "2d" into seconds, summing the parts; units are d, h,
-m and s, blanks between parts are optional, and "1h 30m" gives 5400. A text without any part, or with an unknown
-unit, raises ValueError. `format_duration` does the reverse: 5400 becomes "1h 30m", 0 becomes "0s", negative
-numbers raise ValueError. `round_to` rounds a number of seconds to the nearest multiple of a unit given by its
-letter, halves upwards: 5429 to "m" gives 5400.
+`parse_duration` turns a text such as "1h 30m", "45s" or "2d" into seconds, summing the parts; units are d,
+h, m and s, blanks between parts are optional, and "1h 30m" gives 5400. A text without any part, or with an
+unknown unit, raises ValueError. `format_duration` does the reverse: 5400 becomes "1h 30m", 0 becomes "0s",
+negative numbers raise ValueError. `round_to` rounds a number of seconds to the nearest multiple of a unit
+given by its letter, halves upwards: 5429 to "m" gives 5400.
 """
 '''
 STACK = '''class UndoStack:
     """A bounded history of states.
 
-    `push` puts a state on top and forgets everything that was undone; when more than the limit given to the
-    constructor are kept, the oldest goes. `undo` steps back and returns the state before, or None at the
-    beginning. `redo` takes back the last `undo` and returns that state, or None. `len(stack)` is the number of
-    states that can be undone to.
+    `push` puts a state on top and forgets everything that was undone; when more than the limit given to
+    the constructor are kept, the oldest goes. `undo` steps back and returns the state before, or None at
+    the beginning. `redo` takes back the last `undo` and returns that state, or None. `len(stack)` is the
+    number of states that can be undone to.
     """
 '''
 
@@ -138,9 +139,7 @@ def serve(box: Mailbox) -> ThreadingHTTPServer:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
-            waited = 0
-            for text in box.reply_to(request):
-                waited += 1
+            for waited, text in enumerate(box.reply_to(request), 1):
                 if text or waited % 20 == 0:
                     self._chunk({"content": text or "\n"}, None)
             self._chunk({}, "stop")
@@ -216,9 +215,8 @@ async def main(mailbox: Path, names: list[str]) -> None:
             trial.kind,
             *(w.replace("_", " ") for w in ("wrong_first", "without_tests") if getattr(trial, w)),
         ]
-        lines.append(
-            f"| `{trial.function}` | {', '.join(how)} | {count} | {result.update.verdict}: {result.update.message} |"
-        )
+        ended = f"{result.update.verdict}: {result.update.message}"
+        lines.append(f"| `{trial.function}` | {', '.join(how)} | {count} | {ended} |")
     table = "\n".join(lines) + "\n"
     (mailbox / "table.md").write_text(table)
     print(table)

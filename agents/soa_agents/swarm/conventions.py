@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from soa_agents.swarm.skim import Skim
 
 _NOTES = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md", "CONTRIBUTING.rst")
-_TELLING = re.compile(r"style|convention|docstring|type hint|annotat|naming|line length|quotes", re.I)
+_TELLING = re.compile(
+    r"\bstyle (?!\()|convention|docstring|type hint|annotate|naming|line length|\bquotes\b|\bPEP ?\d", re.I
+)
 
 
-def style(file: Skim) -> str:
-    """The file's habits in one line: indentation, quotes, type hints, docstrings."""
-    if not file.functions:
+def style(file: Skim, beside: Iterable[Skim] = ()) -> str:
+    """The file's habits in one line: indentation, quotes, type hints, docstrings.
+
+    Of a file without functions it is what a file `beside` it does, the first that has several.
+    """
+    model = file if file.functions else next((f for f in beside if len(f.functions) > 1), None)
+    if model is None:
         return ""
-    said = [_indentation(file.text), _quotes(file.text), _hints(file), _docstrings(file)]
-    return "; ".join(s for s in said if s) + "."
+    said = [_indentation(model.text), _quotes(model.text), _hints(model), _docstrings(model)]
+    return "; ".join(s for s in said if s)
 
 
 def notes(documents: Mapping[str, str]) -> str:
     """The paragraphs of the project's own notes that speak of code, at most a kilobyte.
 
-    `documents` are texts of files in the root by name; the first known name counts. A required Python version
-    from `pyproject.toml` is added.
+    `documents` are texts of files in the root by name; the first known name counts.
     """
     text = next((documents[name] for name in _NOTES if name in documents), "")
     kept: list[str] = []
@@ -33,8 +38,14 @@ def notes(documents: Mapping[str, str]) -> str:
             continue
         if sum(map(len, kept)) + len(paragraph) < 900:
             kept.append(paragraph)
-    required = re.search(r"^requires-python\s*=\s*[\"']([^\"']+)", documents.get("pyproject.toml", ""), re.M)
-    return "\n\n".join([*kept, *([f"The project supports Python {required.group(1)}."] if required else [])])
+    return "\n\n".join(kept)
+
+
+def required_python(documents: Mapping[str, str]) -> str:
+    """The Python versions that `pyproject.toml` says the project supports, or nothing."""
+    found = re.search(r"^requires-python\s*=\s*[\"']([^\"']+)", documents.get("pyproject.toml", ""), re.M)
+    least = re.fullmatch(r">=\s*(3\.\d+)", found.group(1).strip()) if found else None
+    return f"{least.group(1)} and newer" if least else found.group(1) if found else ""
 
 
 def _indentation(text: str) -> str:

@@ -1,30 +1,35 @@
-"""The tests of a function as text: which ones to show, what they use, what they said. Pure."""
+"""The tests of a function as text: which ones to show and what they said. Pure."""
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from soa_agents.swarm.material import Focus, Piece
-from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim, words
+from soa_agents.swarm.lookup import find_class
+from soa_agents.swarm.material import Focus
+from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim
 from soa_agents.verify.report import Report, TestResult
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 
 _INDIRECT = 6  # tests shown of a function that no test names
-_SETUP = ("setUp", "setUpClass", "setup_method", "setup_class", "setup")
-_LONG_SUPPORT = 1800  # characters of a fixture or helper of tests that is shown
+_REPORTED = 8  # reported failures shown beside the tests that name the function
+_LONG_TEST = 1500  # characters of a passing test that is quoted
+_BESIDE = 2500  # characters of passing tests that are quoted beside failing ones
+_NAMES = 12  # tests that are listed by name only
+_HOPS = 4  # classes a test may be inherited through
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A test function that is shown, where it stands, and whether it fails."""
+    """A test function, where it stands, the class it is run through, and whether it fails."""
 
     file: Skim
     function: Function
-    failing: bool
+    through: tuple[Skim, str] | None
+    failing: bool = False
+    ran: int = 0  # functions of the workspace that ran in it; 0 when it was not seen to run the function
 
     @property
     def source(self) -> str:
@@ -35,29 +40,46 @@ class Shown:
         return f"{class_line(self.file, self.function.owner)}\n{indented(text)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """The tests to quote, those of them that a report complains of, and the names of the other ones."""
+
+    quoted: tuple[Shown, ...] = ()
+    reported: frozenset[FunctionId] = frozenset()
+    others: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.quoted)
+
+
 def tests_of(
-    focus: Focus, texts: Mapping[str, str], listed: Iterable[str], reports: Iterable[Report]
-) -> tuple[Shown, ...]:
+    focus: Focus,
+    texts: Mapping[str, str],
+    listed: Iterable[str],
+    reports: Sequence[Report],
+    told: Report | None = None,
+) -> Exhibits:
     """The tests to show: those that name the function, else those seen to run it that run little else.
 
-    `listed` are node ids known beforehand; `reports` say which tests ran it and which of them failed.
+    `listed` are node ids known beforehand; `reports` say which tests ran it and which of them failed. What
+    fails in `told`, the report that is shown, is quoted in any case.
     """
-    ran: dict[FunctionId, TestResult] = {}
-    for report in reports:
-        for result in report.tests:
-            if focus.function in result.ran:
-                known = ran.get(test_id(result.nodeid))
-                if known is None or known.passed:
-                    ran[test_id(result.nodeid)] = result
-    candidates = dict.fromkeys([*map(test_id, listed), *ran])
-    found = [s for test in candidates if (s := _shown(test, texts, ran))]
-    naming = [s for s in found if _names(focus, s)]
-    direct = [s for s in naming if s.function.id in ran] or naming
-    if not direct:
-        reaching = (s for s in found if s.function.id in ran)
-        indirect = sorted(reaching, key=lambda s: (not s.failing, len(ran[s.function.id].ran)))
-        direct = indirect[:_INDIRECT]
-    return tuple(sorted(direct, key=lambda s: (s.file.path, s.function.span.start)))
+    found = _found(focus, texts, listed, reports)
+    complaints = {r.nodeid for r in told.tests if not r.passed and r.outcome != "skipped"} if told else set()
+    ids = {test_id(n) for n in complaints}
+    reported = {s.function.id for test, s in found.items() if test in ids}
+    tests = _merged(found.values())
+    naming = [s for s in tests if _names(focus, s)]
+    direct = [s for s in naming if s.ran] or naming
+    direct += [s for s in naming if s not in direct and _inherited_by(s, direct)]
+    told_of = sorted((s for s in tests if s.function.id in reported and s not in direct), key=_size)
+    chosen = [*direct, *told_of[:_REPORTED]]
+    if not chosen:
+        chosen = sorted((s for s in tests if s.ran), key=lambda s: (not s.failing, s.ran))[:_INDIRECT]
+    quoted = _worth_quoting(chosen, reported)
+    rest = dict.fromkeys(s.function.id.name for s in tests if s not in quoted and (s.ran or s in naming))
+    in_order = sorted(quoted, key=lambda s: (s.file.path, s.function.span.start))
+    return Exhibits(tuple(in_order), frozenset(reported), tuple(rest))
 
 
 def test_id(nodeid: str) -> FunctionId:
@@ -66,27 +88,14 @@ def test_id(nodeid: str) -> FunctionId:
     return FunctionId(path, rest.partition("[")[0].replace("::", "."))
 
 
-def levels(tests: tuple[Shown, ...]) -> tuple[str, ...]:
+def levels(tests: Exhibits) -> tuple[str, ...]:
     """The tests as text, ever shorter: all, the failing ones, their assertions, fewer of these."""
-    failing = tuple(t for t in tests if t.failing) or tests
+    reported = tuple(t for t in tests.quoted if t.function.id in tests.reported)
+    failing = reported or tuple(t for t in tests.quoted if t.failing) or tests.quoted
     lines = [_assertions(t) for t in failing]
     fewer = [_joined(lines[: len(lines) // n]) for n in (2, 4, 8, 16, 32) if len(lines) >= n]
-    return (_together(tests), _together(failing), _joined(lines), *fewer)
-
-
-def support(tests: tuple[Shown, ...], texts: Mapping[str, str]) -> tuple[Piece, ...]:
-    """What the shown tests use: fixtures, set-up methods, helpers and constants of their files, imports."""
-    pieces: list[Piece] = []
-    for file in dict.fromkeys(t.file for t in tests):
-        mine = [t for t in tests if t.file is file]
-        used = words("\n".join(t.source for t in mine))
-        asked = words("\n".join(_asked(t) for t in mine))
-        pieces += [Piece(f"# {file.path}", len(pieces) * 100)]
-        found = [*_setups(file, mine), *_helpers(file, used, mine), *_fixtures(file, asked, texts)]
-        place = len(pieces) * 100
-        pieces += [Piece(b.source, place + 1) for b in file.bindings if b.names & used]
-        pieces += [Piece(text[:_LONG_SUPPORT], place + 2 + n) for n, text in enumerate(found)]
-    return tuple(pieces) if len(pieces) > len({t.file.path for t in tests}) else ()
+    whole = (_together(tests, tests.quoted), _together(tests, failing))
+    return (*whole, _joined(lines), *fewer)
 
 
 def relevant(report: Report, baseline: Report, functions: frozenset[FunctionId]) -> Report:
@@ -109,13 +118,80 @@ def relevant(report: Report, baseline: Report, functions: frozenset[FunctionId])
     return replace(report, results=kept)
 
 
-def _shown(test: FunctionId, texts: Mapping[str, str], ran: Mapping[FunctionId, TestResult]) -> Shown | None:
-    text = texts.get(test.path)
-    if text is None:
+def _found(
+    focus: Focus, texts: Mapping[str, str], listed: Iterable[str], reports: Iterable[Report]
+) -> dict[FunctionId, Shown]:
+    """The tests by their id: those of the reports that ran the function or failed, and the listed ones."""
+    results: dict[FunctionId, TestResult] = {}
+    for report in reports:
+        for result in report.tests:
+            known = results.get(test_id(result.nodeid))
+            if known is None or known.passed:
+                results[test_id(result.nodeid)] = result
+    ran = [test for test, result in results.items() if focus.function in result.ran or not result.passed]
+    found = {}
+    for test in dict.fromkeys([*map(test_id, listed), *ran]):
+        if shown := _shown(test, texts):
+            last = results.get(test)
+            size = len(last.ran) if last and focus.function in last.ran else 0
+            found[test] = replace(shown, failing=last is not None and not last.passed, ran=size)
+    return found
+
+
+def _merged(found: Iterable[Shown]) -> list[Shown]:
+    """The tests, each once: one that several classes inherit fails when it fails through any."""
+    merged: dict[FunctionId, Shown] = {}
+    for each in found:
+        known = merged.get(each.function.id)
+        if known is None or (each.failing and not known.failing):
+            merged[each.function.id] = each
+    return list(merged.values())
+
+
+def _shown(test: FunctionId, texts: Mapping[str, str]) -> Shown | None:
+    if test.path not in texts:
         return None
-    file = skim(test.path, text)
-    function = file.function(test.qualname)
-    return Shown(file, function, test in ran and not ran[test].passed) if function else None
+    file = skim(test.path, texts[test.path])
+    owner, _, name = test.qualname.rpartition(".")
+    if function := file.function(test.qualname):
+        return Shown(file, function, (file, owner) if owner else None)
+    inherited = _inherited((file, owner), name, texts) if owner else None
+    return Shown(*inherited, (file, owner)) if inherited else None
+
+
+def _inherited(
+    place: tuple[Skim, str], name: str, texts: Mapping[str, str], hops: int = _HOPS
+) -> tuple[Skim, Function] | None:
+    """The method `name` that a class has from its bases."""
+    file, owner = place
+    found = file.class_named(owner)
+    for base in found.bases if found and hops else ():
+        above = find_class(file, texts, base)
+        if above is None:
+            continue
+        if function := above[0].function(f"{above[1]}.{name}"):
+            return above[0], function
+        if further := _inherited(above, name, texts, hops - 1):
+            return further
+    return None
+
+
+def _worth_quoting(chosen: list[Shown], reported: set[FunctionId]) -> list[Shown]:
+    """The reported tests and the short ones; beside reported ones only as many as a reader takes in."""
+    kept = [s for s in chosen if s.function.id in reported]
+    room = _BESIDE if kept else None
+    for test in sorted((s for s in chosen if s.function.id not in reported), key=_size):
+        if _size(test) <= (_LONG_TEST if room is None else min(room, _LONG_TEST)):
+            room = None if room is None else room - _size(test)
+            kept.append(test)
+    enough = len(kept) > 1 or room is not None
+    return kept if enough else chosen
+
+
+def _inherited_by(shown: Shown, others: list[Shown]) -> bool:
+    """Whether the test stands in a class that the classes of `others` have their tests from as well."""
+    found = (t.through[0].class_named(t.through[1]) for t in others if t.through)
+    return any(each is not None and shown.function.owner in each.bases for each in found)
 
 
 def _names(focus: Focus, shown: Shown) -> bool:
@@ -126,12 +202,16 @@ def _names(focus: Focus, shown: Shown) -> bool:
     return re.search(rf"\b{re.escape(name)}\b", shown.source) is not None
 
 
-def _together(tests: tuple[Shown, ...]) -> str:
+def _size(shown: Shown) -> int:
+    return shown.function.span.end - shown.function.span.start
+
+
+def _together(tests: Exhibits, quoted: tuple[Shown, ...]) -> str:
     """Whole tests, methods of one class under one class line, files told apart when there are several."""
-    several = len({t.file.path for t in tests}) > 1
+    several = len({t.file.path for t in quoted}) > 1
     parts: list[str] = []
     path, owner = "", None
-    for test in tests:
+    for test in quoted:
         if several and test.file.path != path:
             parts.append(f"# {test.file.path}")
             owner = None
@@ -144,7 +224,17 @@ def _together(tests: tuple[Shown, ...]) -> str:
         else:
             parts.append(test.source)
         owner = test.function.owner
-    return "\n\n".join(parts)
+    return "\n\n".join([*_count(tests, quoted), *parts])
+
+
+def _count(tests: Exhibits, quoted: tuple[Shown, ...]) -> list[str]:
+    """How many tests there are, when not all of them are quoted."""
+    names = [*(t.function.id.name for t in tests.quoted if t not in quoted), *tests.others]
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    listed = ", ".join(names[:_NAMES])
+    return [f"# {len(quoted)} of {len(quoted) + len(names)} tests are quoted; the others: {listed}{more}."]
 
 
 def _assertions(test: Shown) -> str:
@@ -157,44 +247,3 @@ def _assertions(test: Shown) -> str:
 
 def _joined(lines: list[str]) -> str:
     return "\n".join(["# Shortened to what is asserted.", *lines]) if lines else ""
-
-
-def _setups(file: Skim, tests: list[Shown]) -> Iterator[str]:
-    owners = {t.function.owner for t in tests if t.function.owner}
-    for function in file.functions:
-        if function.owner in owners and function.id.name in _SETUP:
-            yield f"{class_line(file, function.owner)}\n{indented(code_of(file.text, function))}"
-
-
-def _asked(test: Shown) -> str:
-    """Where a test names its fixtures: its decorators and parameters."""
-    return test.file.text[test.function.span.start : test.function.signature.end]
-
-
-def _helpers(file: Skim, used: frozenset[str], tests: list[Shown]) -> Iterator[str]:
-    shown = {t.function.id for t in tests}
-    for function in file.functions:
-        own = "." not in function.id.qualname and function.id not in shown
-        if own and function.id.name in used and not _is_fixture(function):
-            yield code_of(file.text, function)
-
-
-def _fixtures(file: Skim, asked: frozenset[str], texts: Mapping[str, str]) -> Iterator[str]:
-    """Fixtures the tests name, from their file and the `conftest.py` files above it."""
-    files = [file]
-    folder = posixpath.dirname(file.path)
-    while True:
-        path = posixpath.join(folder, "conftest.py")
-        if path in texts:
-            files.append(skim(path, texts[path]))
-        if not folder:
-            break
-        folder = posixpath.dirname(folder)
-    for each in files:
-        for function in each.functions:
-            if _is_fixture(function) and function.id.name in asked:
-                yield code_of(each.text, function)
-
-
-def _is_fixture(function: Function) -> bool:
-    return any("fixture" in decorator for decorator in function.decorators)

@@ -34,7 +34,7 @@ class Section:
 
 # The sections in the order in which they are lowered; those not named here stay as they are.
 _LOWERED = (
-    *("notes", "useful", "siblings", "callers", "callees", "tests_apart", "mother_before", "types"),
+    *("notes", "useful", "siblings", "callers", "imported", "tests_apart", "mother_before", "types"),
     *("owner", "header", "advice", "mother", "helpers", "mother_feedback", "report", "feedback", "tests"),
 )
 
@@ -52,29 +52,31 @@ def _size(sections: Iterable[Section]) -> int:
     return sum(tokens(s.text) + _HEADING for s in sections if s.text)
 
 
-def of_pieces(name: str, pieces: Sequence[Piece], limit: int, joint: str = "\n\n") -> Section:
+def of_pieces(name: str, pieces: Sequence[Piece], limit: int) -> Section:
     """A section of the pieces that fit into `limit` characters; each level has half as many of them."""
     chosen: list[Piece] = []
     for piece in pieces:
-        size = len(piece.text) + len(joint)
+        size = len(piece.text) + 2
         if size <= limit:
             limit -= size
             chosen.append(piece)
     levels = []
     while chosen:
-        levels.append(_joined(sorted(chosen, key=lambda p: p.place), joint))
+        levels.append(_joined(sorted(chosen, key=lambda p: p.place)))
         chosen = chosen[: len(chosen) // 2]
     return Section(name, (*levels, ""))
 
 
-def _joined(pieces: Iterable[Piece], joint: str) -> str:
+def _joined(pieces: Iterable[Piece]) -> str:
     """The pieces as one text, a line that several have in common once above them."""
-    parts, above = list[str](), ""
+    text, before = "", None
     for piece in pieces:
-        shared = piece.under and piece.under == above
-        parts.append(piece.text if shared or not piece.under else f"{piece.under}\n{piece.text}")
-        above = piece.under
-    return joint.join(parts)
+        shared = before is not None and piece.under == before.under
+        if before is not None:
+            text += "\n" if piece.compact and before.compact and shared else "\n\n"
+        text += piece.text if shared or not piece.under else f"{piece.under}\n{piece.text}"
+        before = piece
+    return text
 
 
 def of_text(name: str, text: str, *limits: int) -> Section:

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tree_sitter import Node
 
-from soa_agents.workspace.functions import Function, dedented, definitions, functions, name_of
-from soa_agents.workspace.outline import signature
-from soa_agents.workspace.syntax import IMPORTS, Syntax, parse
-
-_LONG_VALUE = 240  # characters of a constant that are shown
-_LONG_LINE = 160  # characters of a docstring's first line that are shown
-_BLOCKS = frozenset(
-    {"block", "if_statement", "elif_clause", "else_clause", "with_statement"}
-    | {"try_statement", "except_clause", "finally_clause"}
+from soa_agents.swarm.bindings import Binding, bindings
+from soa_agents.workspace.functions import (
+    Function,
+    dedented,
+    definitions,
+    functions,
+    name_of,
+    with_decorators,
 )
+from soa_agents.workspace.outline import signature
+from soa_agents.workspace.syntax import Span, Syntax, parse
 
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A module-level import or assignment: the names it binds and its text."""
-
-    names: frozenset[str]
-    source: str
-    is_import: bool
+_LONG_LINE = 160  # characters of a docstring's first line that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class by its qualified name, and how it spells its bases."""
+    """A class by its qualified name, how it spells its bases, and its text as it stands."""
 
     qualname: str
     bases: tuple[str, ...]
+    span: Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,25 +54,28 @@ class Skim:
         """The class of that qualified name."""
         return next((c for c in self.classes if c.qualname == qualname), None)
 
+    def constant(self, name: str) -> Binding | None:
+        """The assignment that binds `name`."""
+        return next((b for b in self.bindings if name in b.names and not b.imports), None)
+
 
 @lru_cache(maxsize=256)
 def skim(path: str, text: str) -> Skim:
     """Skim a file, however broken it is."""
     syntax = parse(text)
-    bindings = tuple(b for node in _top_level(syntax.root) if (b := _binding(syntax, node)))
     classes = tuple(
-        Class(scope.prefix + name_of(syntax, node), _bases(syntax, node))
+        Class(scope.prefix + name_of(syntax, node), _bases(syntax, node), syntax.span(with_decorators(node)))
         for node, scope in definitions(syntax)
         if node.type == "class_definition"
     )
-    bindings = tuple(b for b in bindings if not all(_is_special(n) for n in b.names))
     found = functions(path, text)
-    return Skim(path, text, bindings, classes, found, {f.id.qualname: f for f in found})
+    return Skim(path, text, bindings(syntax), classes, found, {f.id.qualname: f for f in found})
 
 
-def words(text: str) -> frozenset[str]:
-    """The identifiers in a text."""
-    return frozenset(re.findall(r"[^\W\d]\w*", text))
+@lru_cache(maxsize=64)
+def counts(text: str) -> Counter[str]:
+    """How often each identifier occurs in a text."""
+    return Counter(re.findall(r"[^\W\d]\w*", text))
 
 
 @lru_cache(maxsize=4096)
@@ -93,21 +92,20 @@ def code_of(text: str, function: Function) -> str:
 
 
 def said(text: str, function: Function) -> str:
-    """The first line of the function's docstring, or nothing."""
+    """The first sentence of the function's docstring, or nothing."""
     if function.docstring is None:
         return ""
     literal = text[function.docstring.start : function.docstring.end]
     inner = re.sub(r"^\w*(\"\"\"|'''|\"|')|(\"\"\"|'''|\"|')$", "", literal.strip()).strip()
-    line = re.split(r"[\r\n]", inner, maxsplit=1)[0].strip()
+    paragraph = re.split(r"(?:\r?\n|\r)[ \t]*(?=[\r\n])", inner, maxsplit=1)[0]
+    line = re.split(r"(?<=\w\.) (?=[A-Z*`])| :param |>>>", " ".join(paragraph.split()), maxsplit=1)[0].strip()
     return line if len(line) <= _LONG_LINE else f"{line[:_LONG_LINE].rstrip()}…"
 
 
-def brief(text: str, function: Function, unwritten: bool = False) -> str:
-    """A function's signature and, as a comment, the first line of its docstring."""
-    notes = ["not written yet"] if unwritten else []
-    if line := said(text, function):
-        notes.append(line)
-    comment = f"  # {'; '.join(notes)}" if notes else ""
+def brief(text: str, function: Function, unwritten: bool = False, note: str = "") -> str:
+    """A function's signature and, as a comment, a note on it and the first sentence of its docstring."""
+    notes = ["not written yet" if unwritten else "", note, said(text, function)]
+    comment = f"  # {'; '.join(n for n in notes if n)}" if any(notes) else ""
     return f"{signature(text, function)} ...{comment}"
 
 
@@ -120,11 +118,6 @@ def head(source: str) -> str:
     return f"{source[:end]}\n    ...".strip("\n")
 
 
-def _is_special(name: str) -> bool:
-    """`__all__` and its like: long, and nothing to call."""
-    return name.startswith("__") and name.endswith("__")
-
-
 def class_line(file: Skim, qualname: str) -> str:
     """The `class` statement's first line, without its decorators."""
     found = file.class_named(qualname)
@@ -135,49 +128,6 @@ def class_line(file: Skim, qualname: str) -> str:
 def indented(text: str) -> str:
     """The text one level to the right."""
     return textwrap.indent(text, "    ")
-
-
-def _top_level(node: Node) -> Iterator[Node]:
-    """The module's statements, with those that stand in its `if`, `try` and `with` blocks."""
-    for child in node.named_children:
-        if child.type in _BLOCKS:
-            yield from _top_level(child)
-        else:
-            yield child
-
-
-def _binding(syntax: Syntax, node: Node) -> Binding | None:
-    value = node.named_children[0] if node.named_children else None
-    text = re.sub(r"\r\n?", "\n", syntax.source(node))
-    remark = re.match(r"[ \t]*#[^\r\n]*", syntax.text[syntax.span(node).end :])
-    note = "  # for type checkers only" if _for_checkers(syntax, node) else remark.group() if remark else ""
-    if node.type in IMPORTS:
-        return Binding(frozenset(_imported(syntax, node)), textwrap.dedent(text) + note, True)
-    if node.type == "type_alias_statement":
-        return Binding(words(text.partition("=")[0].partition("[")[0]) - {"type"}, text, False)
-    if node.type == "expression_statement" and value is not None and value.type == "assignment":
-        left = value.child_by_field_name("left")
-        names = words(syntax.source(left)) if left is not None else frozenset()
-        short = text + note if len(text) <= _LONG_VALUE else f"{text[:_LONG_VALUE].rstrip()} …  # shortened"
-        return Binding(names, short, False)
-    return None
-
-
-def _for_checkers(syntax: Syntax, node: Node) -> bool:
-    """Whether the statement stands under `if TYPE_CHECKING:`, so that its names are not there at run time."""
-    block = node.parent
-    test = block.parent.child_by_field_name("condition") if block and block.parent else None
-    return test is not None and "TYPE_CHECKING" in syntax.source(test)
-
-
-def _imported(syntax: Syntax, node: Node) -> Iterator[str]:
-    """The names an import binds."""
-    module = node.child_by_field_name("module_name")
-    for child in node.named_children:
-        if child == module or child.type == "comment":
-            continue
-        alias = child.child_by_field_name("alias")
-        yield syntax.source(alias) if alias is not None else syntax.source(child).partition(".")[0]
 
 
 def _bases(syntax: Syntax, node: Node) -> tuple[str, ...]:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 
 from soa_agents.models.port import Message, Prompt, Step
 from soa_agents.prompts import loader
-from soa_agents.swarm import conventions, exhibits, material
+from soa_agents.swarm import around, conventions, exhibits, material
 from soa_agents.swarm.actions import Ask
+from soa_agents.swarm.bindings import words
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.fitting import Section, fit, of_pieces, of_text, tokens
+from soa_agents.swarm.lookup import module_name
 from soa_agents.swarm.material import Focus, Graph, Piece
-from soa_agents.swarm.skim import head, skim, words
+from soa_agents.swarm.skim import Skim, head, skim
 from soa_agents.swarm.state import Node, State
+from soa_agents.swarm.support import support
 from soa_agents.verify import brief
 from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
+from soa_agents.workspace.snapshot import is_test_file
 
 _LEAST = 1_500  # tokens a view may always have, however small the model's context is said to be
 _REPLY = 8_000  # tokens left for the reply, at most
@@ -37,7 +42,7 @@ class View:
     path: str
     name: str
     module: str = ""  # what it is imported by
-    python: str = ""  # version of the workspace's interpreter
+    python: str = ""  # the versions the code must work on
     place: str = ""  # where the function stands, in words
     style: str = ""
     in_class: bool = False
@@ -49,7 +54,7 @@ class View:
     siblings: str = ""
     useful: str = ""
     owner: str = ""
-    callees: str = ""
+    imported: str = ""
     callers: str = ""
     mother: str = ""
     mother_before: str = ""
@@ -142,6 +147,7 @@ class _Subject:
         self.texts: Mapping[str, str] = ChainMap(dict(state.texts), viewer.texts)  # type: ignore[arg-type]  # only read
         self.file = skim(self.function.path, self.texts.get(self.function.path, ""))
         self.report = state.report(ask.about) if ask.about else None
+        self.told = self._told()
         self.tests = self._tests()
         self.focus = self._focus()
 
@@ -153,10 +159,10 @@ class _Subject:
             step=self.ask.step,
             path=path,
             name=self.function.qualname,
-            module=material.module_name(path, self.texts),
-            python=self.viewer.python,
+            module=module_name(path, self.texts),
+            python=conventions.required_python(self.viewer.documents) or self.viewer.python,
             place=self._place(),
-            style=conventions.style(self.file),
+            style=conventions.style(self.file, self._beside()),
             in_class=self.file.class_named(self.function.qualname) is not None,
             helpers_as_stubs=self.node.depth < self.state.job.limits.depth,
             has_examples=">>>" in self.node.spec,
@@ -165,35 +171,36 @@ class _Subject:
     def sections(self) -> tuple[Section, ...]:
         """All sections, each with its levels."""
         focus, texts, viewer = self.focus, self.texts, self.viewer
-        shown = frozenset(viewer.graph.callees(self.function))
-        useful = material.useful(focus, texts, viewer.known, self.function.name, shown)
+        called = frozenset(viewer.graph.callees(self.function))
+        old = self._old()
+        mother = frozenset([self.mother.function.qualname]) if self.mother else frozenset[str]()
+        typed = frozenset(n for n in words(self._annotations()) if self.file.class_named(n))
+        callers = material.callers(focus, texts, viewer.graph, around.shown_whole(focus))
+        calling = frozenset(c.qualname for c in callers if c.path == self.function.path)
+        siblings = material.siblings(focus, mother | typed | calling, self.ask.step == "stubs")
         return (
             of_text("notes", conventions.notes(viewer.documents), 1000),
-            of_pieces("header", material.header(focus), 3000, "\n"),
-            of_pieces(
-                "siblings",
-                material.siblings(focus, without=self.mother.function.qualname if self.mother else ""),
-                4000,
-                "\n",
-            ),
-            of_pieces("owner", material.owner(focus, self.function.name), 5000),
+            of_pieces("header", material.header(focus), 5000),
+            of_pieces("siblings", siblings, 4000),
+            of_pieces("owner", around.surroundings(focus), 9000),
             of_pieces("types", material.types(focus, texts, self._annotations()), 3000),
-            of_pieces("useful", useful, 1500),
-            of_pieces("callees", material.callees(focus, texts, viewer.graph), 3000),
-            of_pieces("callers", material.callers(focus, texts, viewer.graph), 1800),
+            of_pieces("useful", material.useful(focus, texts, viewer.known, called), 1500),
+            of_pieces("imported", material.imported(focus, texts, viewer.graph), 3000),
+            of_pieces("callers", tuple(callers.values()), 2400),
             *self._of_family(),
             *self._of_tests(),
-            Section("spec", (self._spec(),)),
-            Section("old", (self._old(),)),
+            Section("spec", (self._spec(old),)),
+            Section("old", (old,)),
             Section("import_line", (self._import_line() if self.ask.step == "tests" else "",)),
         )
 
     def _of_tests(self) -> tuple[Section, ...]:
         own, mothers = self._observations()
-        said = [self._said(n) for n in (6000, 3000, 1200)]
+        told, for_model = self.told, self.viewer.for_model
+        said = [for_model(told, self.function, n) if told else "" for n in (6000, 3000, 1200)]
         return (
             Section("tests", exhibits.levels(self.tests)),
-            of_pieces("tests_apart", exhibits.support(self.tests, self.texts), 4000),
+            of_pieces("tests_apart", support(self.tests.quoted, self.texts), 4000),
             Section("report", (*dict.fromkeys(said), "")),
             of_text("feedback", own, 4000, 1500),
             of_text("mother_feedback", mothers, 4000, 1500),
@@ -220,37 +227,56 @@ class _Subject:
         )
 
     def _focus(self) -> Focus:
-        sources = [self.node.spec, self._old(), self.ask.target]
-        sources += [t.source for t in self.tests[:40]]
-        sources += [self.mother.written.source] if self.mother and self.mother.written else []
+        old = self._old()
+        known = [self.node.spec, old, *(t.source for t in self.tests.quoted[:40])]
+        known += [self.mother.written.source] if self.mother and self.mother.written else []
         unwritten = {FunctionId.parse(i) for reach in self.state.job.stubs.values() for i in reach.values()}
-        return Focus(self.function, self.file, words("\n".join(sources)), frozenset(unwritten))
+        return Focus(
+            self.function,
+            self.file,
+            words("\n".join([*known, self.ask.target])),
+            material.called_in("\n".join(known)),
+            old,
+            frozenset(unwritten),
+            self._along(),
+        )
 
-    def _tests(self) -> tuple[exhibits.Shown, ...]:
+    def _along(self) -> frozenset[FunctionId]:
+        """What ran in the tests that ran the function, the latest run's where there is one."""
+        results = (self.report or self.state.baseline).tests
+        return frozenset(each for r in results if self.function in r.ran for each in r.ran)
+
+    def _beside(self) -> Iterator[Skim]:
+        """A few files of the same folder."""
+        folder = self.function.path.rpartition("/")[0]
+        found = (p for p in sorted(self.texts) if p.rpartition("/")[0] == folder and not is_test_file(p))
+        return (skim(path, self.texts[path]) for path in islice(found, 12))
+
+    def _tests(self) -> exhibits.Exhibits:
         if self.ask.step == "stubs":
-            return ()
+            return exhibits.Exhibits()
         root = next((t for t in self.state.job.targets if t.function == str(self.function)), None)
         listed = [*(root.tests if root else ()), *self.viewer.tests_for(self.function)]
         listed = [] if self.node.new else listed  # a name of the workspace is not this helper's
         focus = Focus(self.function, self.file)
         reports = [self.state.baseline, *([self.report] if self.report else [])]
-        return exhibits.tests_of(focus, self.texts, listed, reports)
+        return exhibits.tests_of(focus, self.texts, listed, reports, self.told)
 
-    def _said(self, limit: int) -> str:
+    def _told(self) -> Report | None:
         """The failing report: of the run that the ask is about, or for a first rewrite the baseline's."""
         target = next((t for t in self.state.job.targets if t.function == self.node.agent), None)
         report = self.report
         if report is None and target is not None and target.goal == "regenerate":
             report = self.state.baseline
         if report is None:
-            return ""
+            return None
         own = frozenset([self.function])
         family = frozenset(n.function for n in self.state.family(self.node.agent))
         for functions in (own, family, self._root_functions()):
             kept = exhibits.relevant(report, self.state.baseline, functions)
             if kept.problem or not all(r.passed for r in kept.results):
-                return self.viewer.for_model(kept, self.function, limit)
-        return ""
+                return kept
+        return None
 
     def _root_functions(self) -> frozenset[FunctionId]:
         node = self.node
@@ -258,16 +284,26 @@ class _Subject:
             node = self.state.nodes[node.parent]
         return frozenset(n.function for n in self.state.family(node.agent))
 
-    def _spec(self) -> str:
+    def _spec(self, old: str) -> str:
+        """Signature and docstring; nothing where the code that is shown says the same."""
         if self.ask.step == "stubs":
             place = docstring_place(self.function.path, self.file.text, self.function.qualname)
             return place.text if place else ""
+        latest = self.node.written or self.node.before
+        now = latest.source if latest else self.node.spec
+        if old and _with_dots(head(now)) == _with_dots(head(self.node.spec)):
+            return ""
         overloads = self.file.function(self.function.qualname)
         declared = [self.file.text[s.start : s.end] for s in overloads.overloads] if overloads else []
-        return "\n".join([*map(_flush, declared), head(self.node.spec)])
+        return "\n".join([*map(_flush, declared), _with_dots(head(self.node.spec))])
 
     def _old(self) -> str:
-        """The code as it stands: what the agent wrote, or the workspace has if that is more than a stub."""
+        """The code as it stands: what the agent wrote, or the workspace has if that is more than a stub.
+
+        Authors of tests go by the specification alone.
+        """
+        if self.ask.step == "tests":
+            return ""
         latest = self.node.written or self.node.before
         if latest is not None:
             return _whole(latest, stubs=False)
@@ -298,7 +334,7 @@ class _Subject:
 
     def _import_line(self) -> str:
         first = self.function.qualname.partition(".")[0]
-        module = material.module_name(self.function.path, self.texts)
+        module = module_name(self.function.path, self.texts)
         return f"from {module} import {first}"
 
     def _place(self) -> str:
@@ -329,6 +365,11 @@ def _whole(written: Written, stubs: bool = True, without: str = "") -> str:
 
 def _flush(source: str) -> str:
     return re.sub(r"\n[ \t]+(?=@|def|async)", "\n", re.sub(r"\r\n?", "\n", source))
+
+
+def _with_dots(stub: str) -> str:
+    """A stub with `...` for a body, however it says that it is one; a message of its own stays."""
+    return re.sub(r"\n([ \t]+)(?:pass|raise NotImplementedError(?:\(\))?)\Z", r"\n\1...", stub)
 
 
 def _shortened(reply: str, limit: int) -> str:
