@@ -42,6 +42,7 @@ VSCODE: Json = {
         "applyEdit": True,
         "configuration": True,
         "workspaceFolders": True,
+        "codeLens": {"refreshSupport": True},
         "workspaceEdit": {
             "documentChanges": True,
             "resourceOperations": ["create", "rename", "delete"],
@@ -53,7 +54,9 @@ VSCODE: Json = {
             "codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}},
             "dataSupport": True,
             "tagSupport": {"valueSet": [1]},
+            "disabledSupport": True,
         },
+        "hover": {"contentFormat": ["markdown", "plaintext"]},
         "publishDiagnostics": {"relatedInformation": True, "dataSupport": True},
     },
 }
@@ -294,17 +297,41 @@ class Editor:
         *,
         only: Sequence[str] | None = None,
         diagnostics: Sequence[Json] = (),
+        invoked: bool = False,
     ) -> list[Json]:
-        """The code actions with the cursor at an offset, or at the first place of a text in the document."""
+        """The code actions with the cursor at an offset, or at the first place of a text in the document.
+
+        `invoked`: the person asked, not the editor by itself.
+        """
         buffer = self.buffer(path)
         where = buffer.text.index(at) if isinstance(at, str) else at
         here = position(buffer.text, where, self.encoding)
-        context: Json = {"diagnostics": list(diagnostics)}
+        context: Json = {"diagnostics": list(diagnostics), "triggerKind": 1 if invoked else 2}
         if only is not None:
             context["only"] = list(only)
         cursor = {"start": here, "end": here}
         params = {"textDocument": {"uri": buffer.uri}, "range": cursor, "context": context}
         return await self.ask("textDocument/codeAction", params) or []
+
+    async def lenses(self, path: Path) -> list[Json]:
+        """The code lenses of an open document."""
+        params = {"textDocument": {"uri": self.buffer(path).uri}}
+        return await self.ask("textDocument/codeLens", params) or []
+
+    async def hover(self, path: Path, at: str) -> Json | None:
+        """The hover over the first place of a text in the document."""
+        buffer = self.buffer(path)
+        here = position(buffer.text, buffer.text.index(at), self.encoding)
+        found: Json | None = await self.ask(
+            "textDocument/hover", {"textDocument": {"uri": buffer.uri}, "position": here}
+        )
+        return found
+
+    def save(self, path: Path) -> None:
+        """Write an open document to the disk and say so."""
+        buffer = self.buffer(path)
+        path.write_bytes(buffer.text.encode())
+        self.tell("textDocument/didSave", {"textDocument": {"uri": buffer.uri}})
 
     async def act(self, path: Path, at: str | int, title: str) -> str:
         """Pick the code action of that title and run its command; the job's id."""
@@ -348,6 +375,7 @@ class Editor:
             "window/showDocument": lambda p: {"success": True},
             "soa/secret": lambda p: {"value": self.manners.secrets.get(p["name"])},
             "client/registerCapability": lambda p: None,
+            "workspace/codeLens/refresh": lambda p: None,
         }
         for method, handle in kept.items():
             self._client.feature(method)(self._handler(method, handle, request=False))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lsp_bench import SHOP
 from soa_agents.errors import UsageError
-from soa_server.lsp.actions import KINDS, Cursor, OurDiagnostic, available
+from soa_server.lsp.actions import KINDS, Cursor, OurDiagnostic, available, disabled
 from soa_server.lsp.documents import Documents, canonical, path_of
 from soa_server.lsp.from_lsp import Argument, argument_of
 
@@ -111,6 +111,44 @@ def test_tests_are_run_and_never_written() -> None:
         )
     )
     assert [a.kind for a in found] == [RUN[0]]
+
+
+EXACT = "refactor.rewrite.soa."
+
+
+@pytest.mark.parametrize(
+    ("at", "only", "expected"),
+    [
+        ("return math.floor", [EXACT + "generate"], {"generate": "size has a body already"}),
+        ("def total", [EXACT + "regenerate"], {"regenerate": "total is a stub"}),
+        ("def total", [EXACT + "generate"], {}),
+        ("import math", [EXACT + "runTests"], {"runTests": "The cursor stands in no function"}),
+        ("import math", [EXACT + "stubs"], {"stubs": "The cursor stands in no docstring"}),
+        ("def total", ["quickfix.soa"], {"regenerate": "SoA knows of no failing test here"}),
+        ("def total", [EXACT + "cancel"], {"cancel": "No job of SoA runs"}),
+        (
+            "def total",
+            [EXACT[:-1]],
+            {"regenerate": "total is a stub", "stubs": "The cursor stands in no docs", "cancel": "No job"},
+        ),
+        ("def total", ["refactor"], {}),  # there is something else of ours
+        ("def total", ["quickfix"], {}),
+        ("def total", ["source"], {}),
+        ("def total", [], {}),
+    ],
+)
+def test_why_there_is_no_such_action(at: str, only: list[str], expected: dict[str, str]) -> None:
+    found = {each.kind.rpartition(".")[2]: each.reason for each in disabled(cursor(at), only)}
+    assert found.keys() == expected.keys()
+    for kind, reason in expected.items():
+        assert found[kind].startswith(reason)
+        assert found[kind].endswith(".")
+
+
+def test_where_nothing_can_be_had_a_wider_question_has_one_answer() -> None:
+    plain = "import math\n"
+    assert [each.kind for each in disabled(cursor("math", text=plain), ["refactor"])] == [GENERATE[0]]
+    assert disabled(cursor("math", text=plain), ["quickfix"]) == ()
 
 
 def test_no_action_is_a_source_action() -> None:

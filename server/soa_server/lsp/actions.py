@@ -58,16 +58,39 @@ class Action:
     fixes: tuple[int, ...] = ()
 
 
-Offer = Callable[[Cursor], Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]]
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """An action that cannot be had here, shown to a person who asked for it, with the reason."""
+
+    kind: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What an action would be run with. `more` goes behind the title."""
+
+    argument: dict[str, Any]
+    fixes: tuple[int, ...] = ()
+    more: str = ""
+
+
+Offer = Callable[[Cursor], Iterator[Offered]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of action. `offers` yields a title, an argument and the diagnostics it fixes."""
+    """One kind of action.
+
+    Where `offers` yields nothing, `reason` says why.
+    """
 
     kind: str
+    title: str
     command: str
     offers: Offer
+    reason: Callable[[Cursor], str]
 
 
 def _target(cursor: Cursor, qualname: str) -> dict[str, Any]:
@@ -75,61 +98,115 @@ def _target(cursor: Cursor, qualname: str) -> dict[str, Any]:
     return {"uri": document.uri, "qualname": qualname, "version": document.version}
 
 
-def _generate(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _generate(cursor: Cursor) -> Iterator[Offered]:
     function = cursor.function
     if function is not None and function.is_stub and not cursor.in_tests:
-        yield "Generate with SoA", _target(cursor, function.id.qualname), ()
+        yield Offered(_target(cursor, function.id.qualname))
 
 
-def _regenerate(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _regenerate(cursor: Cursor) -> Iterator[Offered]:
     function = cursor.function
     if function is not None and not function.is_stub and not cursor.in_tests:
-        yield "Regenerate with SoA", _target(cursor, function.id.qualname), ()
+        yield Offered(_target(cursor, function.id.qualname))
 
 
-def _fix(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _fix(cursor: Cursor) -> Iterator[Offered]:
     if cursor.in_tests:  # a test without a suspect: there is nothing that SoA may rewrite
         return
     for index, diagnostic in enumerate(cursor.diagnostics):
         function = innermost(cursor.outline.functions, diagnostic.offset)
         if function is not None and diagnostic.nodeids:
-            title = f"Regenerate with SoA ({len(diagnostic.nodeids)} failing tests)"
-            yield title, _target(cursor, function.id.qualname), (index,)
+            more = f" ({len(diagnostic.nodeids)} failing tests)"
+            yield Offered(_target(cursor, function.id.qualname), (index,), more)
 
 
-def _stubs(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _stubs(cursor: Cursor) -> Iterator[Offered]:
     place = cursor.docstring
     if place is not None and not cursor.in_tests:
-        yield "Generate stubs from docstring with SoA", _target(cursor, place.id.qualname), ()
+        yield Offered(_target(cursor, place.id.qualname))
 
 
-def _file(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _file(cursor: Cursor) -> Iterator[Offered]:
     if any(function.is_stub for function in cursor.outline.functions) and not cursor.in_tests:
         document = cursor.outline.document
-        argument = {"uri": document.uri, "version": document.version}
-        yield "Implement all stubs in this file with SoA", argument, ()
+        yield Offered({"uri": document.uri, "version": document.version})
 
 
-def _run_tests(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _run_tests(cursor: Cursor) -> Iterator[Offered]:
     function = cursor.function
     if function is not None:
-        argument = {"uri": cursor.outline.document.uri, "qualname": function.id.qualname}
-        yield "Run this function's tests with SoA", argument, ()
+        yield Offered({"uri": cursor.outline.document.uri, "qualname": function.id.qualname})
 
 
-def _cancel(cursor: Cursor) -> Iterator[tuple[str, dict[str, Any], tuple[int, ...]]]:
+def _cancel(cursor: Cursor) -> Iterator[Offered]:
     if cursor.jobs:
-        yield "Cancel SoA", {"jobId": cursor.jobs[-1]}, ()
+        yield Offered({"jobId": cursor.jobs[-1]})
 
+
+def _why_not_generate(cursor: Cursor) -> str:
+    function = cursor.function
+    if cursor.in_tests or function is None:
+        return _why_no_function(cursor)
+    return f"{function.id.name} has a body already; take Regenerate with SoA."
+
+
+def _why_not_regenerate(cursor: Cursor) -> str:
+    function = cursor.function
+    if cursor.in_tests or function is None:
+        return _why_no_function(cursor)
+    return f"{function.id.name} is a stub; take Generate with SoA."
+
+
+def _why_no_function(cursor: Cursor) -> str:
+    if cursor.in_tests:
+        return _TESTS
+    return "The cursor stands in no function; put it into one."
+
+
+def _why_no_fix(cursor: Cursor) -> str:
+    return "SoA knows of no failing test here; run the function's tests first."
+
+
+def _why_no_stubs(cursor: Cursor) -> str:
+    return _TESTS if cursor.in_tests else "The cursor stands in no docstring; put it into one."
+
+
+def _why_no_file(cursor: Cursor) -> str:
+    name = cursor.outline.path.rpartition("/")[2]
+    return _TESTS if cursor.in_tests else f"{name} has no stubs to implement."
+
+
+def _why_no_tests(cursor: Cursor) -> str:
+    return "The cursor stands in no function; put it into one."
+
+
+def _why_no_cancel(cursor: Cursor) -> str:
+    return "No job of SoA runs in this document."
+
+
+_TESTS = "SoA never writes tests; put the cursor into the function that they test."
+_REWRITE = "refactor.rewrite.soa"
 
 TABLE: tuple[Row, ...] = (
-    Row("refactor.rewrite.soa.generate", "soa.generate", _generate),
-    Row("refactor.rewrite.soa.regenerate", "soa.regenerate", _regenerate),
-    Row("quickfix.soa.regenerate", "soa.regenerate", _fix),
-    Row("refactor.rewrite.soa.stubs", "soa.stubs", _stubs),
-    Row("refactor.rewrite.soa.file", "soa.implementFile", _file),
-    Row("refactor.rewrite.soa.runTests", "soa.runTests", _run_tests),
-    Row("refactor.rewrite.soa.cancel", "soa.cancel", _cancel),
+    Row(f"{_REWRITE}.generate", "Generate with SoA", "soa.generate", _generate, _why_not_generate),
+    Row(f"{_REWRITE}.regenerate", "Regenerate with SoA", "soa.regenerate", _regenerate, _why_not_regenerate),
+    Row("quickfix.soa.regenerate", "Regenerate with SoA", "soa.regenerate", _fix, _why_no_fix),
+    Row(f"{_REWRITE}.stubs", "Generate stubs from docstring with SoA", "soa.stubs", _stubs, _why_no_stubs),
+    Row(
+        f"{_REWRITE}.file",
+        "Implement all stubs in this file with SoA",
+        "soa.implementFile",
+        _file,
+        _why_no_file,
+    ),
+    Row(
+        f"{_REWRITE}.runTests",
+        "Run this function's tests with SoA",
+        "soa.runTests",
+        _run_tests,
+        _why_no_tests,
+    ),
+    Row(f"{_REWRITE}.cancel", "Cancel SoA", "soa.cancel", _cancel, _why_no_cancel),
 )
 
 KINDS = tuple(row.kind for row in TABLE)
@@ -138,10 +215,25 @@ KINDS = tuple(row.kind for row in TABLE)
 def available(cursor: Cursor, only: Sequence[str] | None = None) -> tuple[Action, ...]:
     """The actions at the cursor; `only` are kinds or their beginnings, None for every kind."""
     return tuple(
-        Action(row.kind, title, row.command, argument, fixes)
+        Action(row.kind, row.title + offered.more, row.command, offered.argument, offered.fixes)
         for row in TABLE
         if _wanted(row.kind, only)
-        for title, argument, fixes in row.offers(cursor)
+        for offered in row.offers(cursor)
+    )
+
+
+def disabled(cursor: Cursor, only: Sequence[str]) -> tuple[Disabled, ...]:
+    """Why a person who asked for kinds of actions gets none of them.
+
+    Each kind of ours that was named has its reason. Where only a kind above ours was named (`refactor`), and
+    nothing of ours can be had, there is the one reason why nothing can be generated.
+    """
+    named = [kind for kind in only if "soa" in kind.split(".")]
+    rows = [row for row in TABLE if _wanted(row.kind, named)]
+    if not rows and not available(cursor, only):
+        rows = [row for row in TABLE[:1] if _wanted(row.kind, [kind for kind in only if kind])]
+    return tuple(
+        Disabled(row.kind, row.title, row.reason(cursor)) for row in rows if not any(row.offers(cursor))
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from soa_server.lsp.documents import Documents, path_of
 from soa_server.lsp.supervisor import INDEXER, run_indexer
 from soa_server.settings import state_folder
 
+MOMENT = 0.3  # seconds that a hover may wait
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,6 +36,8 @@ class Agents:
         self._diagnostics = diagnostics
         self._indexing: dict[tuple[Folder, ...], asyncio.Task[None]] = {}
         self._indexed: set[tuple[Folder, ...]] = set()
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, dict[str, dict[str, Any]]] = {}
 
     async def answer(self, uri: str) -> dict[str, Any]:
         """The agents of one file, or of the whole workspace for an empty URI."""
@@ -46,6 +50,14 @@ class Agents:
         agents = await asyncio.to_thread(_agents, snapshot, _cache(folders), under)
         return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
+    async def of_file(self, uri: str) -> Mapping[str, dict[str, Any]]:
+        """The agents of a file by their functions, as they are known within a moment or were known before."""
+        looking = self._looking.get(uri)
+        if looking is None:
+            looking = self._looking[uri] = asyncio.create_task(self._look(uri))
+        await asyncio.wait({looking}, timeout=MOMENT)
+        return self._seen.get(uri, {})
+
     def stale(self) -> None:
         """Files changed on the disk: the next question has them indexed again."""
         self._indexed.clear()
@@ -53,9 +65,17 @@ class Agents:
 
     async def close(self) -> None:
         """End the indexer."""
-        for task in self._indexing.values():
+        tasks = [*self._indexing.values(), *self._looking.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._indexing.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look(self, uri: str) -> None:
+        try:
+            found = await self.answer(uri)
+            self._seen[uri] = {agent["function"]: agent for agent in found["agents"]}
+        finally:
+            del self._looking[uri]
 
     def _with_status(self, agent: dict[str, Any]) -> dict[str, Any]:
         function = agent["function"]

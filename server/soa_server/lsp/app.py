@@ -16,15 +16,16 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 from soa_agents.errors import UsageError
+from soa_agents.workspace.snapshot import is_test_file
 
-from soa_server.lsp import actions, from_lsp, to_lsp
+from soa_server.lsp import actions, from_lsp, hovers, lenses, to_lsp
 from soa_server.lsp.agents import Agents
 from soa_server.lsp.controller import Controller
-from soa_server.lsp.documents import Documents, path_of
+from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
 from soa_server.lsp.person import Person
 from soa_server.lsp.supervisor import ENGINE
-from soa_server.settings import PROTOCOLS
+from soa_server.settings import PROTOCOLS, EditorSettings
 
 SHUTDOWN_SECONDS = 5.0  # that a shutdown waits for jobs to end
 
@@ -148,19 +149,55 @@ def _workspace(server: Server) -> None:
 def _actions(server: Server) -> None:
     kinds: list[types.CodeActionKind | str] = list(actions.KINDS)
 
+    def editor_of(document: Document) -> EditorSettings:
+        root = server.documents.root_of(document)
+        return server.controller.configuration.now(root).editor
+
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=kinds))
     def code_actions(params: types.CodeActionParams) -> list[types.CodeAction | types.Command] | None:
         document = server.documents.get(params.text_document.uri)
-        if document is None or not document.is_python:
-            return None
-        root = next(iter(server.documents.folders_for(document.path)), None) if document.path else None
-        if not server.controller.configuration.now(root.root if root else None).editor.code_actions_enabled:
+        if document is None or not document.is_python or not editor_of(document).code_actions_enabled:
             return None
         jobs = server.controller.jobs.in_document(document.uri)
         cursor = from_lsp.cursor_of(params, server.documents.outline(document), jobs)
         ours = from_lsp.own_diagnostics(params)
-        found = actions.available(cursor, from_lsp.kinds_of(params))
-        return [to_lsp.code_action(action, server.person.client, ours) for action in found]
+        client, only = server.person.client, from_lsp.kinds_of(params)
+        found: list[types.CodeAction | types.Command] = [
+            to_lsp.code_action(action, client, ours) for action in actions.available(cursor, only)
+        ]
+        if only is not None and client.disabled and from_lsp.asked_for(params):
+            found += [to_lsp.disabled_action(each, client) for each in actions.disabled(cursor, only)]
+        return found
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_LENS)
+    def code_lenses(params: types.CodeLensParams) -> list[types.CodeLens] | None:
+        document = server.documents.get(params.text_document.uri)
+        if document is None or document.path is None or not document.is_python:
+            return None
+        if not editor_of(document).code_lens_enabled:
+            return None
+        outline = server.documents.outline(document)
+        failing = server.controller.diagnostics.failing_in(document.path)
+        return [to_lsp.code_lens(lens, outline.lines) for lens in lenses.available(outline, failing)]
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    async def hover(params: types.HoverParams) -> types.Hover | None:
+        document = server.documents.get(params.text_document.uri)
+        if document is None or document.path is None or not document.is_python:
+            return None
+        outline = server.documents.outline(document)
+        offset = outline.lines.offset(params.position.line, params.position.character)
+        named = (f for f in outline.functions if f.name[0] <= offset <= f.name[1])
+        function = next(named, None)
+        if function is None or is_test_file(outline.path):
+            return None
+        known = hovers.Known(
+            (await server.agents.of_file(document.uri)).get(str(function.id)),
+            server.controller.diagnostics.failing_in(document.path).get(function.id.qualname, ()),
+            server.controller.said.get(f"{document.path.as_posix()}::{function.id.qualname}", ""),
+        )
+        place = to_lsp.span_range(outline.lines, *function.name)
+        return to_lsp.hover(hovers.text(function, known), place, server.person.client)
 
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {  # -> job kind, required, optional keys

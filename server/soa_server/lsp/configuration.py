@@ -24,6 +24,7 @@ class Configuration:
         self._documents = documents
         self._given: dict[str, Mapping[str, Any]] = {}  # by folder URI, "" for all
         self._told: set[str] = set()
+        self._resolved: dict[str, Resolved] = {}  # by folder URI, as `_given`
         self._refreshing: asyncio.Task[None] | None = None
 
     def refresh(self) -> None:
@@ -37,18 +38,27 @@ class Configuration:
         given = plain(settings)
         if isinstance(given, dict) and given and not self._person.client.configuration:
             self._given = {"": given}
+            self._resolved.clear()
             self.now(None)
+            self._person.refresh_lenses()
 
     async def folder(self, root: Path | None) -> Resolved:
         """The settings of a folder, once the client has answered."""
         if self._refreshing is not None:
             await asyncio.shield(self._refreshing)
-        return self.now(root)
+        return self._read(root)
 
     def now(self, root: Path | None) -> Resolved:
-        """The settings of a folder as far as they are known; new problems are told to the person."""
+        """The settings of a folder as they were last read, from memory; new problems are told to the person.
+
+        Files of settings are read when the client's settings change and when a job begins.
+        """
+        known = self._resolved.get(canonical(root.as_uri()) if root is not None else "")
+        return known if known is not None else self._read(root)
+
+    def _read(self, root: Path | None) -> Resolved:
         uri = canonical(root.as_uri()) if root is not None else ""
-        resolved = resolve(
+        resolved = self._resolved[uri] = resolve(
             Layers(
                 client=self._given.get(uri) or self._given.get("", {}),
                 options=self._person.client.options,
@@ -75,6 +85,8 @@ class Configuration:
             self._given = {
                 scope: answer for scope, answer in zip(scopes, given, strict=True) if isinstance(answer, dict)
             }
+        self._resolved.clear()
         self.now(None)
         for folder in self._documents.folders:
             self.now(folder.root)
+        self._person.refresh_lenses()

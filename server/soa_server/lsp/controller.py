@@ -26,7 +26,7 @@ from soa_server.lsp.configuration import Configuration
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, file_of
 from soa_server.lsp.ending import Ending, tell
-from soa_server.lsp.jobs import Job, Jobs, Request, check_version, claimed, targets
+from soa_server.lsp.jobs import Job, Jobs, Request, check_version, claim_name, claimed, targets
 from soa_server.lsp.person import Person
 from soa_server.lsp.progress import Progress
 from soa_server.lsp.supervisor import Engine
@@ -48,6 +48,7 @@ class Controller:
         self.configuration = Configuration(person, documents)
         self.diagnostics = Diagnostics(documents)
         self.jobs = Jobs()
+        self.said: dict[str, str] = {}  # how the last job on a function ended
         self._engine = Engine(engine, self._hear, self._engine_died)
         self.chat = Chat(person, self._engine.post)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -209,6 +210,7 @@ class Controller:
             outcome = Outcome(kept=keep(job.id, result))
         if stands:
             self._publish(job, result)
+        self.person.refresh_lenses()
         self._end(job, update)
 
         async def take_back() -> None:
@@ -234,6 +236,9 @@ class Controller:
         if update.state in ("failed", "refused", "cancelled") and not update.message:
             update = replace(update, message=sentences.broken(job.request.name))
         self.jobs.remove(job)
+        if "::" in job.target:
+            said = update.message or sentences.finished(update, job.request.name, len(job.agents))
+            self.said[claim_name(job.snapshot, job.target)] = said
         self.person.notify(JOB, wire.params(update))
         job.progress.end(update.message)
         if not job.handed_over and update.state != "cancelled":

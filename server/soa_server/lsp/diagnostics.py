@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from soa_agents.errors import UsageError
 from soa_agents.swarm.job import TestDiagnostic
@@ -62,6 +63,15 @@ class Diagnostics:
         """The functions that stand behind failing tests, as text."""
         return frozenset(failure.suspect for failure, _ in self._failures.values() if failure.suspect)
 
+    def failing_in(self, disk: Path) -> dict[str, tuple[str, ...]]:
+        """The node ids that fail because of a function of that file, by the function's qualified name."""
+        found: dict[str, tuple[str, ...]] = {}
+        for failure, snapshot in self._failures.values():
+            path, _, qualname = failure.suspect.partition("::")
+            if qualname and _disk(snapshot, path) == disk:
+                found[qualname] = (*found.get(qualname, ()), failure.nodeid)
+        return found
+
     def _by_uri(self) -> dict[str, tuple[Failing, ...]]:
         groups: dict[str, list[tuple[TestDiagnostic, Snapshot]]] = {}
         for failure, snapshot in self._failures.values():
@@ -109,15 +119,21 @@ class Diagnostics:
         return Related(found[0], place, f"{_test(failure.nodeid)}: {failure.message}")
 
     def _text(self, path: str, snapshot: Snapshot) -> tuple[str, str] | None:
-        try:
-            disk = snapshot.disk(path)
-        except UsageError:  # outside the folders, say in an installed package
+        disk = _disk(snapshot, path)
+        if disk is None:
             return None
         document = self.documents.at(disk)
         if document is not None:
             return document.uri, document.text
         text = snapshot.text(path)
         return None if text is None else (canonical(disk.as_uri()), text)
+
+
+def _disk(snapshot: Snapshot, path: str) -> Path | None:
+    try:
+        return snapshot.disk(path)
+    except UsageError:  # outside the folders, say in an installed package
+        return None
 
 
 def _test(nodeid: str) -> str:

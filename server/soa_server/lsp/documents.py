@@ -136,6 +136,14 @@ class Documents:
             return self.folders
         return open_folders([disk.parent])
 
+    def root_of(self, document: Document) -> Path | None:
+        """The folder whose settings hold for a document; None where no file stands behind it."""
+        if document.path is None:
+            return None
+        folders = self.folders_for(document.path)
+        inside = [folder.root for folder in folders if document.path.is_relative_to(folder.root)]
+        return max(inside, key=lambda root: len(root.parts), default=None)
+
     def snapshot(self, folders: Sequence[Folder]) -> Snapshot:
         """The folders' texts with every open Python document of theirs laid over the disk."""
         bare = Snapshot(tuple(folders))

@@ -38,6 +38,9 @@ class Client:
     registers_configuration: bool = False
     action_literals: bool = False
     tags: bool = False
+    disabled: bool = False
+    markdown: bool = False
+    refreshes_lenses: bool = False
     related: bool = False
     supports: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -63,6 +66,9 @@ def client_of(params: types.InitializeParams) -> Client:
         registers_configuration=has("workspace.did_change_configuration.dynamic_registration"),
         action_literals=has(f"{action}.code_action_literal_support"),
         tags=1 in (has.value(f"{action}.tag_support.value_set") or ()),
+        disabled=has(f"{action}.disabled_support"),
+        markdown="markdown" in (has.value("text_document.hover.content_format") or ()),
+        refreshes_lenses=has("workspace.code_lens.refresh_support"),
         related=has("text_document.publish_diagnostics.related_information"),
         supports=frozenset(s for s in supports if isinstance(s, str))
         if isinstance(supports, list)
@@ -121,6 +127,12 @@ def kinds_of(params: types.CodeActionParams) -> tuple[str, ...] | None:
     if params.context.only is None:
         return None
     return tuple(k.value if isinstance(k, types.CodeActionKind) else k for k in params.context.only)
+
+
+def asked_for(params: types.CodeActionParams) -> bool:
+    """Whether a person asked for certain kinds of actions, not the editor by itself."""
+    invoked = params.context.trigger_kind == types.CodeActionTriggerKind.Invoked
+    return invoked and params.context.only is not None
 
 
 # -- command arguments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,7 +26,7 @@ class Person:
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
         self.client = Client()
 
     def notify(self, method: str, params: Any) -> None:
@@ -81,7 +81,15 @@ class Person:
             if chosen is not None and chosen in buttons:
                 await buttons[chosen]()
 
-        task = asyncio.create_task(wait())
+        self._later(wait())
+
+    def refresh_lenses(self) -> None:
+        """Have the client ask for its code lenses anew, where it can be told so."""
+        if self.client.refreshes_lenses:
+            self._later(self.ask(types.WORKSPACE_CODE_LENS_REFRESH, None))
+
+    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 

@@ -10,10 +10,12 @@ from lsprotocol import types
 from soa_agents.patch import Edit, Patch
 from soa_agents.workspace.snapshot import Snapshot
 
-from soa_server.lsp.actions import Action
+from soa_server.lsp import hovers
+from soa_server.lsp.actions import Action, Disabled
 from soa_server.lsp.diagnostics import Failing
 from soa_server.lsp.documents import Document, Documents
 from soa_server.lsp.from_lsp import FAILED, SOURCE, Client
+from soa_server.lsp.lenses import Lens
 from soa_server.lsp.lines import LineIndex
 
 
@@ -29,12 +31,31 @@ def code_action(
         kind=action.kind,
         command=command,
         diagnostics=[ours[index] for index in action.fixes] or None,
-        tags=[types.CodeActionTag.LlmGenerated] if client.tags and _writes(action) else None,
+        tags=_tags(client),
     )
 
 
-def _writes(action: Action) -> bool:
-    return action.command not in ("soa.runTests", "soa.cancel")
+def disabled_action(action: Disabled, client: Client) -> types.CodeAction:
+    """A code action that can only be looked at, and why."""
+    why = types.CodeActionDisabled(reason=action.reason)
+    return types.CodeAction(title=action.title, kind=action.kind, disabled=why, tags=_tags(client))
+
+
+def _tags(client: Client) -> list[types.CodeActionTag] | None:
+    return [types.CodeActionTag.LlmGenerated] if client.tags else None
+
+
+def code_lens(lens: Lens, lines: LineIndex) -> types.CodeLens:
+    """A lens over a function's name, with its command."""
+    command = types.Command(title=lens.title, command=lens.command, arguments=[lens.argument])
+    return types.CodeLens(range=span_range(lines, lens.start, lens.end), command=command)
+
+
+def hover(markdown: str, place: types.Range, client: Client) -> types.Hover:
+    """A hover over a place; plain text for clients that show no Markdown."""
+    kind = types.MarkupKind.Markdown if client.markdown else types.MarkupKind.PlainText
+    shown = markdown if client.markdown else hovers.plain(markdown)
+    return types.Hover(contents=types.MarkupContent(kind=kind, value=shown), range=place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,170 @@
+"""Holds: what a person sees without asking: code lenses, hovers, reasons of disabled actions, tags; and that
+clients which know none of it are sent none of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lsp_bench import SHOP, Bench
+from lsp_client import PLAIN, VSCODE, Editor
+
+TESTS = """from shop import Cart, total
+
+
+def test_size():
+    assert Cart().size == 2
+
+
+def test_total():
+    assert total([1]) == 1
+"""
+FAILING: dict[str, Any] = {
+    "update": {"verdict": None, "tests": {"before": None, "after": {"passed": 0, "failed": 1}}},
+    "result": {
+        "failures": [
+            {
+                "nodeid": "test_shop.py::test_size",
+                "message": "1 != 2",
+                "suspect": "shop.py::Cart.size",
+                "test": "test_shop.py::test_size",
+                "path": "test_shop.py",
+                "line": 5,
+            }
+        ]
+    },
+}
+
+
+@pytest.fixture
+def tests(bench: Bench) -> Path:
+    path = bench.root / "test_shop.py"
+    path.write_text(TESTS)
+    bench.plan({"Cart.size": FAILING, "total": {"update": {"message": "total is done."}}})
+    return path
+
+
+async def run_tests(bench: Bench, editor: Editor) -> None:
+    await editor.end(await editor.act(bench.shop, "def size", "Run this function's tests with SoA"))
+
+
+def shown(lenses: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    return [
+        (
+            each["range"]["start"]["line"],
+            each["command"]["title"],
+            each["command"]["arguments"][0]["qualname"],
+        )
+        for each in lenses
+    ]
+
+
+def line(text: str) -> int:
+    return SHOP[: SHOP.index(text)].count("\n")
+
+
+STUBS = [
+    (line("def total"), "Generate with SoA", "total"),
+    (line("def release"), "Generate with SoA", "release"),
+    (line("def inner"), "Generate with SoA", "Cart.outer.<locals>.inner"),
+]
+
+
+async def test_lenses_stand_above_stubs_and_failing_functions(bench: Bench, tests: Path) -> None:
+    async with bench.editor() as editor:
+        buffer = await editor.open(bench.shop)
+        await editor.open(tests)
+        assert shown(await editor.lenses(bench.shop)) == STUBS
+        assert await editor.lenses(tests) == []
+        asked = len([m for m, _ in editor.asked if m == "workspace/codeLens/refresh"])
+        await run_tests(bench, editor)
+        await editor.until(
+            lambda: len([m for m, _ in editor.asked if m == "workspace/codeLens/refresh"]) > asked
+        )
+        red = (line("def size"), "1 failing · Regenerate with SoA", "Cart.size")
+        assert shown(await editor.lenses(bench.shop)) == sorted([*STUBS, red])
+        (lens,) = [each for each in await editor.lenses(bench.shop) if "failing" in each["command"]["title"]]
+        assert lens["command"]["command"] == "soa.regenerate"
+        assert lens["command"]["arguments"] == [{"uri": buffer.uri, "qualname": "Cart.size", "version": 1}]
+
+
+async def test_lenses_can_be_turned_off(bench: Bench) -> None:
+    async with bench.editor(options={"codeLens.enabled": False}) as editor:
+        await editor.open(bench.shop)
+        assert await editor.lenses(bench.shop) == []
+
+
+async def test_a_hover_tells_of_the_agent(bench: Bench, tests: Path) -> None:
+    async with bench.editor() as editor:
+        await editor.open(bench.shop)
+        await editor.open(tests)
+        while not (await editor.ask("soa/agents", {}))["complete"]:
+            pass
+        found = await editor.hover(bench.shop, "total(prices)")
+        assert found is not None
+        assert found["contents"] == {
+            "kind": "markdown",
+            "value": "**SoA** Child · 1 test · not written yet",
+        }
+        assert found["range"]["start"] == {"line": line("def total"), "character": 4}
+        await editor.end(await editor.act(bench.shop, "def total", "Generate with SoA"))
+        await run_tests(bench, editor)
+        found = await editor.hover(bench.shop, "total(prices)")
+        assert found is not None
+        assert found["contents"]["value"].endswith("not written yet\n\nLast: total is done.")
+        found = await editor.hover(bench.shop, "size")
+        assert found is not None
+        assert (
+            "1 failing\n\nFailing: `test_size`\n\nLast: size: 0 of 1 tests pass."
+            in found["contents"]["value"]
+        )
+        assert await editor.hover(bench.shop, "math.floor") is None, "only definitions are ours"
+        assert await editor.hover(tests, "test_size") is None
+
+
+async def test_plain_clients_get_plain_text_and_nothing_they_did_not_ask_for(
+    bench: Bench, tests: Path
+) -> None:
+    async with bench.editor(capabilities=PLAIN) as editor:
+        await editor.open(bench.shop)
+        found = await editor.hover(bench.shop, "total(prices)")
+        assert found is not None
+        assert found["contents"]["kind"] == "plaintext"
+        assert "*" not in found["contents"]["value"]
+        await editor.end(
+            await editor.run("soa.runTests", {"uri": bench.shop.as_uri(), "qualname": "Cart.size"})
+        )
+        kind = "refactor.rewrite.soa.generate"
+        assert await editor.actions(bench.shop, "math.floor", only=[kind], invoked=True) == []
+        assert editor.asked == []
+
+
+@pytest.mark.parametrize(("invoked", "only", "count"), [(True, True, 1), (False, True, 0), (True, False, 0)])
+async def test_a_reason_is_given_to_who_asked(bench: Bench, invoked: bool, only: bool, count: int) -> None:
+    kind = "refactor.rewrite.soa.generate"
+    async with bench.editor() as editor:
+        await editor.open(bench.shop)
+        found = await editor.actions(
+            bench.shop, "return math.floor", only=[kind] if only else None, invoked=invoked
+        )
+        off = [action for action in found if "disabled" in action]
+        assert len(off) == count
+        for action in off:
+            assert (action["kind"], action["title"]) == (kind, "Generate with SoA")
+            assert action["disabled"]["reason"].startswith("size has a body already")
+            assert "command" not in action
+
+
+@pytest.mark.parametrize(("tags", "expected"), [([1], [1]), ([], None)])
+async def test_actions_are_tagged_where_the_client_knows_that(
+    bench: Bench, tags: list[int], expected: list[int] | None
+) -> None:
+    action = {**VSCODE["textDocument"]["codeAction"], "tagSupport": {"valueSet": tags}}
+    document = {**VSCODE["textDocument"], "codeAction": action}
+    async with bench.editor(capabilities={**VSCODE, "textDocument": document}) as editor:
+        await editor.open(bench.shop)
+        found = await editor.actions(bench.shop, "The sum of all")
+        assert len(found) == 4
+        assert all(each.get("tags") == expected for each in found)
