@@ -2,7 +2,7 @@
 
 Two messages go out: `chat` `{requestId, jobId, model?, messages}` asks, `chatCancel` `{requestId}` takes a
 question back. Three come in: `chunk` `{requestId, text}` while the answer is written, and one of `chatResult`
-`{requestId, text, finishReason, usage?}` or `chatFailed` `{requestId, message, fatal}`.
+`{requestId, text, finishReason, usage?}` or `chatFailed` `{requestId, message}`.
 """
 
 from __future__ import annotations
@@ -106,11 +106,12 @@ def no_editor() -> NoModel:
     )
 
 
-def _failure(found: Json) -> ModelUnreachable | CallFailed:
-    words = " ".join(str(found.get("message") or "").split()).rstrip(".")[:200]
-    because = f": {words}" if words else ""
-    if found.get("fatal") is False:
-        return CallFailed(f"The editor's model did not answer one question{because}.")
+def _failure(found: Json) -> ModelUnreachable:
+    """What the editor said, as it said it when that is a whole sentence."""
+    words = " ".join(str(found.get("message") or "").split())
+    if words.endswith(".") and len(words.split()) > 3:
+        return ModelUnreachable(words)
+    because = f": {words.rstrip('.')[:200]}" if words else ""
     return ModelUnreachable(
         f"The editor's model does not answer{because}. "
         "Choose another model in the editor, or set soa.model.provider to openai."

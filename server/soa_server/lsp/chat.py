@@ -11,7 +11,6 @@ from pygls.exceptions import JsonRpcException
 from soa_server.lsp.person import Person
 
 CHAT = "soa/model/chat"
-REQUEST_FAILED = -32803  # this one failed, others may succeed; any other error means that no call will do
 
 Json = dict[str, Any]
 
@@ -48,18 +47,17 @@ class Chat:
         try:
             self._post(_answer(request, await self._person.call(CHAT, params)))
         except (JsonRpcException, OSError, ValueError) as error:
-            fatal = getattr(error, "code", None) != REQUEST_FAILED
-            self._post(_failure(request, str(getattr(error, "message", error)), fatal=fatal))
+            self._post(_failure(request, str(getattr(error, "message", error))))
         finally:
             del self._asking[request]
 
 
 def _answer(request: str, found: Any) -> Json:
     if not isinstance(found, dict) or not isinstance(found.get("text"), str):
-        return _failure(request, "its answer holds no text", fatal=True)
+        return _failure(request, "its answer holds no text")
     members = {key: found[key] for key in ("text", "finishReason", "usage") if key in found}
     return {"type": "chatResult", "requestId": request, **members}
 
 
-def _failure(request: str, message: str, *, fatal: bool) -> Json:
-    return {"type": "chatFailed", "requestId": request, "message": message, "fatal": fatal}
+def _failure(request: str, message: str) -> Json:
+    return {"type": "chatFailed", "requestId": request, "message": message}
