@@ -233,7 +233,7 @@ CASES = (
             f"{IN_MORE}SeekableTest",
             {
                 "broken": ("self._index -= 1", "self._index += 1"),
-                "wrong": ("return default", "return None"),
+                "wrong": ("return peeked", "return [peeked]"),
                 "saved": False,
             },
         ),
