@@ -7,11 +7,11 @@ hold prompts, replies and reports, none of which carries one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +22,9 @@ from platformdirs import user_state_path
 from soa_agents import wire
 from soa_agents.errors import LedgerBroken, UsageError
 from soa_agents.models.port import Usage
+from soa_agents.patch import Patch
 from soa_agents.swarm.actions import Ask
-from soa_agents.swarm.events import ActionStarted, Event, JobEnded, JobRequested, Replied
+from soa_agents.swarm.events import ActionStarted, Applied, Event, JobEnded, JobRequested, Replied
 from soa_agents.swarm.job import JobUpdate
 from soa_agents.swarm.lock import Lock, held
 
@@ -222,7 +223,7 @@ class Ledger:
         name = sha256(job_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return self.path.with_suffix(f".{name}.lock")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
@@ -233,7 +234,7 @@ class Ledger:
                 raise
             self._db.execute("COMMIT")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
@@ -254,6 +255,22 @@ def holding(roots: Iterable[Path], job_id: str) -> Ledger | None:
             return ledger
         ledger.close()
     return None
+
+
+def note_applied(roots: Iterable[Path], job_id: str, patch: Patch, texts: Mapping[str, str]) -> None:
+    """Record that a front end wrote a job's patch on these texts.
+
+    A ledger that cannot be written does not make what was applied undone, so that is passed over.
+    """
+    with contextlib.suppress(LedgerBroken):
+        ledger = holding(roots, job_id)
+        if ledger is None:
+            return
+        before = {path: texts[path] for path in patch.paths if path in texts}
+        try:
+            ledger.append(job_id, Applied(patch, before, time.time()))
+        finally:
+            ledger.close()
 
 
 def _make_private(path: Path) -> None:

@@ -25,7 +25,7 @@ else:
 
 
 class Lock:
-    """One lock, held from `take` to `release` or to the process's end. Two in one process exclude each other."""
+    """One lock, held from `take` to `release` or its process's end. Two in one process exclude as well."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

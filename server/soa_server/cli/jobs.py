@@ -21,15 +21,23 @@ from soa_server.cli.options import Output, Workspace
 
 def run(workspace: Workspace, kind: JobKind, targets: Sequence[str], output: Output) -> int:
     """Run one job to its end, print it and write it where that was asked for. Returns the exit code."""
-    result, agents = ran(workspace, kind, targets)
+    return run_start(workspace, new_job(workspace, kind, targets), workspace.key, output)
+
+
+def run_start(workspace: Workspace, start: StartJob, key: str | None, output: Output) -> int:
+    """The same for a job that is there already; `key` is the model's."""
+    result, agents = _run(start, key)
     return finish(workspace, output, result, agents)
 
 
 def ran(workspace: Workspace, kind: JobKind, targets: Sequence[str]) -> tuple[JobResult, int]:
     """Run one job and show it while it runs. Returns how it ended and how many agents took part."""
-    start = new_job(workspace, kind, targets)
+    return _run(new_job(workspace, kind, targets), workspace.key)
+
+
+def _run(start: StartJob, key: str | None) -> tuple[JobResult, int]:
     with show.Progress(show.console(stderr=True)) as progress:
-        result = asyncio.run(_engine(start, workspace.key, progress))
+        result = asyncio.run(_engine(start, key, progress))
     return result, progress.board.size
 
 

@@ -9,7 +9,11 @@ import click
 
 from soa_server.cli import exits
 
-COMMANDS = ("generate", "fix", "stubs", "agents", "explain", "demo", "doctor", "serve")
+COMMANDS = (
+    *("generate", "fix", "stubs", "agents", "explain"),
+    *("history", "resume", "undo"),
+    *("demo", "doctor", "serve"),
+)
 
 EXAMPLES = """\b
 Examples:
@@ -19,6 +23,7 @@ Examples:
   soa generate --apply app.py::Cart.total       write it into the file
   soa fix                                       repair what fails in this workspace
   soa agents --stubs                            what is still to be written
+  soa history                                   what was generated, what was interrupted
 
 Exit codes: 0 done · 1 not proven or refused · 2 wrong usage · 3 no model · 130 cancelled
 """

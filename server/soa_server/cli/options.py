@@ -51,14 +51,24 @@ class Output:
     json: bool
 
 
-def job_options(command: Command) -> Command:
-    """The options of every command that runs a job, as `**options` of the function."""
+def result_options(command: Command) -> Command:
+    """The options that say what happens to a job's result, as `**options` of the function."""
     for option in reversed(
         (
             click.option("--apply", is_flag=True, help="Write the result into the files when it is proven."),
             click.option("--untested", is_flag=True, help="With --apply: write it though no test runs it."),
             click.option("--branch", metavar="NAME", help="Commit the result to a new branch NAME instead."),
             click.option("--json", is_flag=True, help="Print one JSON object on stdout and nothing else."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def job_options(command: Command) -> Command:
+    """The options of every command that starts a job, those of its result included."""
+    for option in reversed(
+        (
             click.option("--model", metavar="NAME", help="The model to ask (setting model.name)."),
             click.option("--protocol", metavar="NAME", help="How agents coordinate: mother_child or single."),
             click.option("--calls", type=int, metavar="N", help="Stop after N model calls (60)."),
@@ -71,7 +81,7 @@ def job_options(command: Command) -> Command:
         )
     ):
         command = option(command)
-    return command
+    return result_options(command)
 
 
 def workspace(options: Mapping[str, Any] | None = None) -> Workspace:

@@ -8,8 +8,9 @@ from pathlib import Path
 from soa_agents.errors import TargetChanged
 from soa_agents.patch import Patch
 from soa_agents.swarm.job import JobResult
+from soa_agents.swarm.ledger import note_applied
 from soa_agents.workspace.repository import commit_branch
-from soa_agents.workspace.snapshot import encode_like, read_text, write_text
+from soa_agents.workspace.snapshot import Snapshot, encode_like, read_text, write_text
 
 from soa_server.cli.options import Output
 
@@ -31,7 +32,19 @@ def result(root: Path, output: Output, job: JobResult) -> str:
     after = job.patch.apply(before)
     for path, text in after.items():
         write_text(root / path, text)
+    note_applied([root], job.update.job_id, job.patch, before)
     return f"Wrote {', '.join(sorted(after))}."
+
+
+def back(snapshot: Snapshot, patch: Patch, texts: Mapping[str, str]) -> str:
+    """Write the inverse of a job's patch, made on `texts` as they are now. Returns what was done."""
+    after = patch.apply(texts)
+    for path, text in after.items():
+        if path in patch.deleted:
+            snapshot.disk(path).unlink()
+        else:
+            write_text(snapshot.disk(path), text)
+    return f"Took back what the job wrote in {', '.join(sorted(after))}."
 
 
 def _branch(root: Path, name: str, job: JobResult) -> str:
