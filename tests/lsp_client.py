@@ -81,8 +81,8 @@ class Manners:
 
     `applies`: whether edits are applied when their versions fit. `confirms`: whether previews are accepted.
     `chooses`: the button pressed on a message with actions, by its text and titles. `secrets`: answers to
-    `soa/secret`. `settings`: answers to `workspace/configuration`, by folder URI or "" for any. `model`: what
-    answers `soa/model/chat`.
+    `soa/secret`. `settings`: answers to `workspace/configuration`, by folder URI or "" for any, and
+    `python` what it answers for that section. `model`: what answers `soa/model/chat`.
     """
 
     applies: bool = True
@@ -90,6 +90,7 @@ class Manners:
     chooses: Callable[[str, list[str]], str | None] = lambda message, titles: None
     secrets: Mapping[str, str | None] = field(default_factory=dict)
     settings: dict[str, Json] = field(default_factory=dict)
+    python: Json | None = None
     model: Callable[[Json], Awaitable[Json]] | None = None
 
 
@@ -411,8 +412,9 @@ class Editor:
 
     def _configuration(self, params: Json) -> list[Any]:
         given = self.manners.settings
-        soa = [item.get("scopeUri") or "" for item in params["items"] if item.get("section") == "soa"]
-        return [given.get(scope, given.get("")) for scope in soa]
+        scopes = [(item.get("section"), item.get("scopeUri") or "") for item in params["items"]]
+        soa = {scope: given.get(scope, given.get("")) for _, scope in scopes}
+        return [soa[scope] if section == "soa" else self.manners.python for section, scope in scopes]
 
     def _apply(self, params: Json) -> Json:
         self.edits.append(params)

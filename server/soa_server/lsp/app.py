@@ -24,6 +24,7 @@ from soa_server.lsp.controller import Controller
 from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
 from soa_server.lsp.person import Person
+from soa_server.lsp.saving import OnSave
 from soa_server.lsp.supervisor import ENGINE
 from soa_server.settings import PROTOCOLS, EditorSettings
 
@@ -45,6 +46,7 @@ class Server(LanguageServer):
         self.documents = Documents()
         self.person = Person(self)
         self.controller = Controller(self.person, self.documents, engine or ENGINE)
+        self.saving = OnSave(self.controller)
         self.agents = Agents(self.documents, self.controller.diagnostics)
         self.ending: asyncio.Future[int] | None = None
 
@@ -120,6 +122,11 @@ def _documents(server: Server) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: types.DidSaveTextDocumentParams) -> None:
         server.agents.stale()
+        document = documents.get(params.text_document.uri)
+        if document is None or document.path is None or not document.is_python:
+            return
+        if server.controller.configuration.now(documents.root_of(document)).settings.tests.run_on_save:
+            server.saving.saved(document.uri)
 
 
 def _workspace(server: Server) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Configuration:
         self._person = person
         self._documents = documents
         self._given: dict[str, Mapping[str, Any]] = {}  # by folder URI, "" for all
+        self._python: dict[str, Any] = {}  # the section of other Python servers, by folder URI as `_given`
         self._told: set[str] = set()
         self._resolved: dict[str, Resolved] = {}  # by folder URI, as `_given`
         self._refreshing: asyncio.Task[None] | None = None
@@ -38,9 +39,16 @@ class Configuration:
         given = plain(settings)
         if isinstance(given, dict) and given and not self._person.client.configuration:
             self._given = {"": given}
+            self._python = {"": given.get("python")}
             self._resolved.clear()
             self.now(None)
             self._person.refresh_lenses()
+
+    def interpreter(self, root: Path) -> str:
+        """The Python that was chosen in the editor for a folder, by the section that Python servers share."""
+        section = self._python.get(canonical(root.as_uri())) or self._python.get("")
+        options = self._person.client.options.get("python")
+        return chosen(section, root) or chosen(options, root)
 
     async def folder(self, root: Path | None) -> Resolved:
         """The settings of a folder, once the client has answered."""
@@ -77,16 +85,37 @@ class Configuration:
         if before is not None:
             await asyncio.wait({before})
         scopes = ["", *(canonical(folder.root.as_uri()) for folder in self._documents.folders)]
-        items = [types.ConfigurationItem(scope_uri=scope or None, section="soa") for scope in scopes]
-        params = types.ConfigurationParams(items=items)
-        answers = await self._person.ask(types.WORKSPACE_CONFIGURATION, params)
-        given = [plain(answer) for answer in answers] if isinstance(answers, list | tuple) else []
-        if len(given) == len(scopes):
-            self._given = {
-                scope: answer for scope, answer in zip(scopes, given, strict=True) if isinstance(answer, dict)
-            }
+        soa, python = await asyncio.gather(self._section("soa", scopes), self._section("python", scopes))
+        if soa:
+            self._given = {scope: answer for scope, answer in soa.items() if isinstance(answer, dict)}
+        self._python = python
         self._resolved.clear()
         self.now(None)
         for folder in self._documents.folders:
             self.now(folder.root)
         self._person.refresh_lenses()
+
+    async def _section(self, section: str, scopes: Sequence[str]) -> dict[str, Any]:
+        """A section as the client has it for each scope; empty when the client does not answer for all."""
+        items = [types.ConfigurationItem(scope_uri=scope or None, section=section) for scope in scopes]
+        answers = await self._person.ask(
+            types.WORKSPACE_CONFIGURATION, types.ConfigurationParams(items=items)
+        )
+        given = [plain(answer) for answer in answers] if isinstance(answers, list | tuple) else []
+        return dict(zip(scopes, given, strict=True)) if len(given) == len(scopes) else {}
+
+
+def chosen(section: Any, root: Path) -> str:
+    """The interpreter that a `python` section names for a folder; empty where it names none.
+
+    A bare `python` is how editors spell that nothing was chosen. Variables other than the folder's own are
+    the editor's to fill in.
+    """
+    if not isinstance(section, Mapping):
+        return ""
+    for key in ("pythonPath", "defaultInterpreterPath"):
+        value = section.get(key)
+        if isinstance(value, str) and value not in ("", "python", "python3"):
+            path = value.replace("${workspaceFolder}", str(root))
+            return "" if "${" in path else path
+    return ""

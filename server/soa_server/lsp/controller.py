@@ -49,6 +49,7 @@ class Controller:
         self.diagnostics = Diagnostics(documents)
         self.jobs = Jobs()
         self.said: dict[str, str] = {}  # how the last job on a function ended
+        self._complaints: dict[str, str] = {}  # of quiet jobs, by target
         self._engine = Engine(engine, self._hear, self._engine_died)
         self.chat = Chat(person, self._engine.post)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,7 +67,8 @@ class Controller:
         except Refused:  # told by the job itself, after its id was answered
             snapshot, path = Snapshot(()), request.uri
         target = f"{path}::{request.qualname}" if request.qualname else path
-        progress = Progress(self.person, self.person.client.progress, f"SoA: {request.name}")
+        shown = self.person.client.progress and not request.quiet
+        progress = Progress(self.person, shown, f"SoA: {request.name}")
         job = Job(request, document, snapshot, progress, target)
         self.jobs.add(job)
         job.work = self._spawn(self._start(job))
@@ -122,6 +124,7 @@ class Controller:
             or job.resolved.sandbox_consent
             or await asyncio.to_thread(consent.allowed, root),
             accept_unproven=request.accept_unproven,
+            interpreter_choice=self.configuration.interpreter(root),
         )
 
     def _running(self, job: Job) -> None:
@@ -217,7 +220,8 @@ class Controller:
             if outcome.done is not None:
                 await undo(job, outcome.done, self.documents, self.person)
 
-        tell(Ending(job, replace(result, update=update), outcome, take_back), self.person, self.begin)
+        if self._is_news(job, update):
+            tell(Ending(job, replace(result, update=update), outcome, take_back), self.person, self.begin)
 
     def _publish(self, job: Job, result: JobResult) -> None:
         changed = self.diagnostics.update(result.failures, result.passing, job.snapshot)
@@ -241,8 +245,18 @@ class Controller:
             self.said[claim_name(job.snapshot, job.target)] = said
         self.person.notify(JOB, wire.params(update))
         job.progress.end(update.message)
-        if not job.handed_over and update.state != "cancelled":
+        if not job.handed_over and update.state != "cancelled" and self._is_news(job, update):
             self.person.tell(update.message, warning=True)
+
+    def _is_news(self, job: Job, update: JobUpdate) -> bool:
+        """Whether a message is due. A quiet job speaks only of what went wrong, and not of the same twice."""
+        if not job.request.quiet:
+            return True
+        before = self._complaints.pop(job.target, "")
+        if update.state == "done":
+            return False
+        self._complaints[job.target] = update.message
+        return update.message != before
 
     def _update(self, job: Job, state: JobState, message: str) -> JobUpdate:
         return JobUpdate(job.id, job.request.kind, job.target, state, message=message)

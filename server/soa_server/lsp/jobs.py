@@ -30,6 +30,7 @@ class Request:
     protocol: str = ""
     sandbox_consent: bool = False
     accept_unproven: bool = False
+    quiet: bool = False  # begun by the server itself, so it says only what a person must know
 
     @property
     def name(self) -> str:
