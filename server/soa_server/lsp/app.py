@@ -24,8 +24,10 @@ from soa_server.lsp.controller import Controller
 from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
 from soa_server.lsp.person import Person
+from soa_server.lsp.resume import Resuming
 from soa_server.lsp.saving import OnSave
 from soa_server.lsp.supervisor import ENGINE
+from soa_server.lsp.trace import add_features
 from soa_server.settings import PROTOCOLS, EditorSettings
 
 SHUTDOWN_SECONDS = 5.0  # that a shutdown waits for jobs to end
@@ -47,6 +49,7 @@ class Server(LanguageServer):
         self.person = Person(self)
         self.controller = Controller(self.person, self.documents, engine or ENGINE)
         self.saving = OnSave(self.controller)
+        self.resuming = Resuming(self.controller)
         self.agents = Agents(self.documents, self.controller.diagnostics)
         self.ending: asyncio.Future[int] | None = None
 
@@ -68,6 +71,7 @@ def create_server(engine: Sequence[str] | None = None) -> Server:
     _workspace(server)
     _actions(server)
     _commands(server)
+    add_features(server)
     return server
 
 
@@ -241,6 +245,12 @@ def _commands(server: Server) -> None:
     def cancel(*arguments: Any) -> dict[str, str]:
         argument = _checked(lambda: from_lsp.argument_of("soa.cancel", arguments, ("jobId",)))
         server.controller.cancel(argument.job_id)
+        return {"jobId": argument.job_id}
+
+    @server.command("soa.resume")
+    def resume(*arguments: Any) -> dict[str, str]:
+        argument = _checked(lambda: from_lsp.argument_of("soa.resume", arguments, ("jobId",)))
+        server.resuming.resume(argument.job_id)
         return {"jobId": argument.job_id}
 
     @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
