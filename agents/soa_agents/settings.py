@@ -1,9 +1,15 @@
-"""The settings of a job: frozen, typed, defaulted. The front ends parse them, the engine only reads them."""
+"""The settings of a job: frozen, typed, defaulted. The front ends parse them, the engine only reads them.
+
+And the one place where everything lies that is kept between jobs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from platformdirs import user_state_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,8 @@ class Settings:
     tests: TestSettings = field(default_factory=TestSettings)
     protocol: str = "auto"
     index_exclude: tuple[str, ...] = ()
+
+
+def state_folder() -> Path:
+    """Where ledgers, consents, kept diffs and caches of this user live; never inside a workspace."""
+    return user_state_path("soa-language-server", appauthor=False)

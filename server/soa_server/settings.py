@@ -75,11 +75,6 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.toml"
 
 
-def state_folder() -> Path:
-    """Where consents, kept diffs, caches and the ledger live; never inside a workspace."""
-    return Path(platformdirs.user_state_dir(APP, appauthor=False))
-
-
 def resolve(layers: Layers) -> Resolved:
     """Lay the layers over each other. A wrong value becomes a problem and the layer below holds."""
     problems: list[Problem] = []

@@ -17,12 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import cattrs
-from platformdirs import user_state_path
 
 from soa_agents import wire
 from soa_agents.errors import LedgerBroken, UsageError
 from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
+from soa_agents.settings import state_folder
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.events import ActionStarted, Applied, Event, JobEnded, JobRequested, Replied
 from soa_agents.swarm.job import JobUpdate
@@ -60,7 +60,7 @@ FROM job ORDER BY started DESC, id
 def path_of(root: Path) -> Path:
     """Where the ledger of a workspace folder lies, whether or not it is there yet."""
     digest = sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:20]
-    return user_state_path("soa-language-server", appauthor=False) / "ledger" / f"{digest}.sqlite3"
+    return state_folder() / "ledger" / f"{digest}.sqlite3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.text import Text
+from soa_agents.settings import state_folder
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import agents_map, scan
@@ -18,7 +19,6 @@ from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 from soa_server.cli import exits, jobs, place, show, words
 from soa_server.cli.options import Workspace, workspace
-from soa_server.settings import state_folder
 
 MARKS = {"stub": "◦ stub", "passing": "✓", "failing": "✗ failing", "untested": "? untested", "unknown": ""}
 

@@ -14,10 +14,10 @@ from typing import Any
 import click
 from rich.text import Text
 from soa_agents.errors import CallFailed, SoaError
+from soa_agents.settings import state_folder
 
 from soa_server.cli import show
 from soa_server.cli.options import Workspace, workspace
-from soa_server.settings import state_folder
 
 
 @dataclass(frozen=True, slots=True)

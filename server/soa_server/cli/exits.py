@@ -10,8 +10,7 @@ from enum import IntEnum
 
 import click
 from soa_agents.errors import ModelError, Refused, SoaError, UsageError
-
-from soa_server.settings import state_folder
+from soa_agents.settings import state_folder
 
 
 class Exit(IntEnum):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from soa_agents.settings import state_folder
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.index import agents_map, stored
@@ -21,7 +22,6 @@ from soa_agents.workspace.snapshot import Folder, Snapshot
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, path_of
 from soa_server.lsp.supervisor import INDEXER, run_indexer
-from soa_server.settings import state_folder
 
 MOMENT = 0.3  # seconds that a hover may wait
 

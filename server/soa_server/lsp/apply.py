@@ -8,6 +8,7 @@ from pathlib import Path
 
 from soa_agents.errors import SoaError
 from soa_agents.patch import Patch
+from soa_agents.settings import state_folder
 from soa_agents.swarm.job import JobResult
 from soa_agents.workspace.functions import spans
 from soa_agents.workspace.snapshot import Snapshot
@@ -16,7 +17,7 @@ from soa_server.lsp import to_lsp
 from soa_server.lsp.documents import Documents
 from soa_server.lsp.jobs import Job
 from soa_server.lsp.person import Person
-from soa_server.settings import Preview, state_folder
+from soa_server.settings import Preview
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from soa_server.settings import state_folder
+from soa_agents.settings import state_folder
 
 
 def allowed(root: Path) -> bool:
