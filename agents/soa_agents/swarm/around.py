@@ -24,6 +24,8 @@ def surroundings(focus: Focus) -> tuple[Piece, ...]:
     Methods that have to do with the function are whole, the others signatures; its own place is marked.
     """
     around, text = focus.owner, focus.skim.text
+    if focus.skim.class_named(focus.function.qualname):
+        return _class_itself(focus)
     if not around:
         return ()
     if outer := focus.skim.function(around):
@@ -34,6 +36,15 @@ def surroundings(focus: Focus) -> tuple[Piece, ...]:
     full = _full(focus)
     order = sorted(_methods(focus)[:_METHODS], key=lambda f: f.id not in full)
     return (Piece(header), *(_piece(focus, f, f.id in full) for f in order))
+
+
+def _class_itself(focus: Focus) -> tuple[Piece, ...]:
+    """What stands in a class, without its docstring."""
+    name, text = focus.function.qualname, focus.skim.text
+    lines = [line for line in class_header(text, name).split("\n") if not line.startswith('    """')]
+    methods = [f for f in focus.skim.functions if f.owner == name][:_METHODS]
+    listed = [Piece(indented(brief(text, f)), f.span.start, compact=True) for f in methods]
+    return (Piece("\n".join(lines), compact=True), *(listed or [Piece("    ...", 1, compact=True)]))
 
 
 def shown_whole(focus: Focus) -> frozenset[FunctionId]:

@@ -66,7 +66,8 @@ def _bindings(syntax: Syntax, node: Node) -> Iterator[Binding]:
         yield Binding(frozenset[str]().union(*(b.names for b in inner)), text, text, imports)
         return
     condition = text.partition("\n")[0].partition(":")[0]
-    note = "  # if available" if node.type == "try_statement" else f"  # under `{condition[:60]}`"
+    in_try = node.type == "try_statement"
+    note = "  # if available" if in_try else f"  # in a branch of `{condition[:60]}`"
     for each in inner:
         yield Binding(each.names, each.source + note, each.short + note, each.imports)
 
@@ -94,7 +95,9 @@ def _simple(syntax: Syntax, node: Node) -> Binding | None:
     if node.type != "expression_statement" or value is None or value.type != "assignment":
         return None
     left = value.child_by_field_name("left")
-    names = words(syntax.source(left)) if left is not None else frozenset()
+    if left is None or left.type in ("attribute", "subscript"):
+        return None
+    names = words(syntax.source(left))
     if len(text) <= _LONG_VALUE:
         return Binding(names, text + note, text + note)
     return Binding(names, text + note, f"{_abridged(syntax, value, _LONG_VALUE)}  # shortened")

@@ -77,7 +77,7 @@ def tests_of(
     if not chosen:
         chosen = sorted((s for s in tests if s.ran), key=lambda s: (not s.failing, s.ran))[:_INDIRECT]
     quoted = _worth_quoting(chosen, reported)
-    rest = dict.fromkeys(s.function.id.name for s in tests if s not in quoted and (s.ran or s in naming))
+    rest = dict.fromkeys(_label(s, quoted) for s in tests if s not in quoted and (s.ran or s in naming))
     in_order = sorted(quoted, key=lambda s: (s.file.path, s.function.span.start))
     return Exhibits(tuple(in_order), frozenset(reported), tuple(rest))
 
@@ -229,12 +229,18 @@ def _together(tests: Exhibits, quoted: tuple[Shown, ...]) -> str:
 
 def _count(tests: Exhibits, quoted: tuple[Shown, ...]) -> list[str]:
     """How many tests there are, when not all of them are quoted."""
-    names = [*(t.function.id.name for t in tests.quoted if t not in quoted), *tests.others]
+    names = [*(_label(t, quoted) for t in tests.quoted if t not in quoted), *tests.others]
     if not names:
         return []
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     listed = ", ".join(names[:_NAMES])
-    return [f"# {len(quoted)} of {len(quoted) + len(names)} tests are quoted; the others: {listed}{more}."]
+    return [f"# {len(quoted)} of {len(quoted) + len(names)} tests; left out: {listed}{more}."]
+
+
+def _label(test: Shown, quoted: Iterable[Shown]) -> str:
+    """A test's name, with its file when no quoted test stands in it."""
+    name = test.function.id.name
+    return name if any(test.file is t.file for t in quoted) else f"{test.file.path}::{name}"
 
 
 def _assertions(test: Shown) -> str:

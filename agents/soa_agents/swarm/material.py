@@ -1,4 +1,4 @@
-"""What the workspace has to say about one function: pieces of text, the most telling first. Pure.
+"""What the module has to say about one of its functions: pieces of text, the most telling first. Pure.
 
 Every function here looks at a handful of files, whatever the size of the workspace, and returns pieces
 bounded in number and length.
@@ -7,38 +7,32 @@ bounded in number and length.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
-from typing import Protocol
 
 from soa_agents.swarm.bindings import Binding, words
-from soa_agents.swarm.lookup import find, find_class, module_name
-from soa_agents.swarm.skim import Class, Skim, brief, class_line, code_of, counts, indented, skim
-from soa_agents.workspace.functions import Function, functions
+from soa_agents.swarm.lookup import find_class
+from soa_agents.swarm.skim import (
+    Class,
+    Skim,
+    brief,
+    class_line,
+    code_in_short,
+    counts,
+    indented,
+)
+from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header, docstring_place
-from soa_agents.workspace.snapshot import is_test_file
-from soa_agents.workspace.syntax import parse, walk
 
-_BINDINGS, _SIBLINGS, _METHODS, _IMPORTED, _USEFUL, _TYPES = 60, 14, 6, 8, 5, 6
+_BINDINGS, _SIBLINGS, _METHODS, _TYPES = 60, 14, 6, 6
 _ALL = 40  # functions of the module that are listed where everything in it matters
 _WHOLE = 3  # short functions that are quoted whole
 _SHORT_FUNCTION = 900  # characters of such a one
 _WHOLE_VALUE = 1500  # characters of a constant that is quoted whole
 _MODULE_DOCSTRING = 1200
 _COMMON = words("get set is has to from for of the and or in on by with new")
-
-
-class Graph(Protocol):
-    """Who calls whom in the workspace."""
-
-    def callees(self, function: FunctionId, /) -> Iterable[FunctionId]:
-        """The functions it calls."""
-
-    def callers(self, function: FunctionId, /) -> Iterable[FunctionId]:
-        """The functions that call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +126,18 @@ def siblings(
     items: list[Function | Class] = [f for f in file.functions if "." not in f.id.qualname]
     items += [c for c in file.classes if "." not in c.qualname and c.qualname != focus.owner]
     items = [i for i in items if _name(i) not in {focus.function.qualname, *without}]
-    items.sort(key=lambda i: i.span.start)
     here = file.function(focus.function.qualname)
     origin = here.span.start if here else len(file.text)
-    nearest = [] if focus.owner else sorted(items, key=lambda i: abs(i.span.start - origin))[:4]
+    items.sort(key=lambda i: abs(i.span.start - origin))
+    nearest = [] if focus.owner else items[:4]
     scores = {_name(i): _kinship(focus, i) + 0.5 * (i in nearest) for i in items}
     cap = _ALL if everything else _SIBLINGS
     few = len(items) <= cap
     chosen = sorted((i for i in items if few or scores[_name(i)]), key=lambda i: -scores[_name(i)])[:cap]
-    kin = [i for i in chosen if isinstance(i, Function) and scores[_name(i)] >= 2 and _is_short(i)]
+    kin = [i for i in chosen if isinstance(i, Function) and scores[_name(i)] >= 2 and is_short(i)]
     whole = () if everything else tuple(kin[:_WHOLE])
     return _methods_used(focus) + tuple(
-        Piece(_listed(focus, file, i, i in whole), i.span.start, compact=i not in whole) for i in chosen
+        Piece(listed(focus, file, i, i in whole), i.span.start, compact=i not in whole) for i in chosen
     )
 
 
@@ -153,10 +147,10 @@ def _methods_used(focus: Focus) -> tuple[Piece, ...]:
     found = [f for f in focus.skim.functions if f.owner and f.id.name in used][:_METHODS]
     return tuple(
         Piece(
-            indented(_listed(focus, focus.skim, f, _is_short(f))),
+            indented(listed(focus, focus.skim, f, is_short(f))),
             f.span.start,
             class_line(focus.skim, f.owner or ""),
-            compact=not _is_short(f),
+            compact=not is_short(f),
         )
         for f in found
     )
@@ -182,12 +176,12 @@ def _name(item: Function | Class) -> str:
     return item.qualname if isinstance(item, Class) else item.id.qualname
 
 
-def _listed(focus: Focus, file: Skim, item: Function | Class, whole: bool = False, note: str = "") -> str:
-    """A function or class in brief, or a function whole."""
+def listed(focus: Focus, file: Skim, item: Function | Class, whole: bool = False, note: str = "") -> str:
+    """A function or class in brief, or a function whole but for the length of its docstring."""
     if isinstance(item, Class):
         return _class_in_a_line(file, item, note)
     if whole:
-        return code_of(file.text, item)
+        return code_in_short(file.text, item)
     return brief(file.text, item, unwritten=item.id in focus.unwritten, note=note)
 
 
@@ -209,125 +203,10 @@ def types(focus: Focus, texts: Mapping[str, str], annotations: str) -> tuple[Pie
     return tuple(pieces[:_TYPES])
 
 
-def imported(focus: Focus, texts: Mapping[str, str], graph: Graph) -> tuple[Piece, ...]:
-    """What of other files the function calls as it stands, then what its module imports by name.
-
-    Each has the name it has here; it is whole where it is short and what is known of the function names it.
-    """
-    called = [f for f in graph.callees(focus.function) if f.path != focus.function.path]
-    found = [(f.name, skim(f.path, texts.get(f.path, "")), f.qualname) for f in called]
-    known = {(file.path, qualname) for _, file, qualname in found}
-    more = [each for each in _by_name(focus, texts) if (each[1].path, each[2]) not in known]
-    chosen = [*found, *more][:_IMPORTED]
-    modules = list(dict.fromkeys(file.path for _, file, _ in chosen))
-    pieces: list[Piece] = []
-    for number, (name, file, qualname) in enumerate(chosen):
-        likely = number < len(found) or name in focus.called
-        whole = likely and sum(not p.compact for p in pieces) < _WHOLE
-        if piece := _of_another(focus, (name, file, qualname), texts, whole):
-            place = modules.index(file.path) * 100 + number
-            pieces.append(Piece(piece.text, place, piece.under, piece.compact))
-    return tuple(pieces)
-
-
-def _by_name(focus: Focus, texts: Mapping[str, str]) -> list[tuple[str, Skim, str]]:
-    """The workspace's own things that the module imports: name here, file, name there; likely ones first."""
-    each = (i for b in focus.skim.bindings for i in b.imports if i.attribute)
-    found = [(i.name, *at) for i in each if (at := find(focus.skim, texts, i.name))]
-    found = [item for item in found if item[1].path != focus.skim.path]
-    used = counts(focus.skim.text)
-
-    def rank(item: tuple[str, Skim, str]) -> tuple[bool, int, int]:
-        return (item[0] not in focus.called, -focus.likeness(item[2]), -used[item[0]])
-
-    return sorted(found, key=rank)
-
-
-def _of_another(
-    focus: Focus, what: tuple[str, Skim, str], texts: Mapping[str, str], whole: bool
-) -> Piece | None:
-    """A function, class or constant of another module, under that module's name."""
-    name, file, qualname = what
-    note = f"called `{name}` here" if name != qualname.rpartition(".")[2] else ""
-    under = f"# {module_name(file.path, texts)}"
-    item = file.function(qualname) or file.class_named(qualname)
-    if item is None:
-        constant = file.constant(qualname)
-        remark = f"  # {note}" if note else ""
-        return Piece(f"{constant.short}{remark}", under=under, compact=True) if constant else None
-    whole = whole and isinstance(item, Function) and _is_short(item)
-    text = _listed(focus, file, item, whole, note)
-    if whole and note:
-        text = f"# {note}\n{text}"
-    if isinstance(item, Function) and item.owner:
-        text = f"{class_line(file, item.owner)}\n{indented(text)}"
-    return Piece(text, under=under, compact=not whole)
-
-
-def callers(
-    focus: Focus, texts: Mapping[str, str], graph: Graph, shown: frozenset[FunctionId] = frozenset()
-) -> dict[FunctionId, Piece]:
-    """Two callers, `shown` ones left out: whole where short, else the lines around the calls."""
-    pieces: dict[FunctionId, Piece] = {}
-    for caller in islice(sorted(graph.callers(focus.function)), 40):
-        if len(pieces) == 2:
-            break
-        found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
-        if found and caller not in shown and not is_test_file(caller.path):
-            code = code_of(texts[caller.path], found)
-            if quoted := _calls(code, focus.function.name):
-                pieces[caller] = Piece(f"# {caller}\n{quoted}", len(pieces))
-    return pieces
-
-
-def _calls(code: str, name: str) -> str:
-    """A function's code as far as it shows how it uses `name`; strings and comments do not use it."""
-    syntax = parse(code)
-    definition = functions("", code)[0]
-    rows = [
-        node.start_point[0]
-        for node in walk(syntax.root)
-        if node.type == "identifier" and syntax.source(node) == name and syntax.span(node) != definition.name
-    ]
-    lines = code.split("\n")
-    if not rows or len(code) <= _SHORT_FUNCTION:
-        return code if rows else ""
-    body = code[: definition.body.start].count("\n")
-    near = {r + n for r in rows[:3] for n in range(-4, 3) if body <= r + n < len(lines)}
-    head = brief(code, definition).replace(": ...", ":", 1)
-    quoted, last = [head], body - 1
-    for row in sorted(r for r in near if lines[r].strip()):
-        quoted += ["    ..."] if row != last + 1 else []
-        quoted.append(lines[row][:200])
-        last = row
-    return "\n".join(quoted + (["    ..."] if last < len(lines) - 1 else []))
-
-
-def useful(
-    focus: Focus,
-    texts: Mapping[str, str],
-    known: Sequence[FunctionId],
-    shown: frozenset[FunctionId],
-) -> tuple[Piece, ...]:
-    """A few functions of other modules whose names share telling words with the function."""
-    own = name_parts(focus.function.name)
-    spoken = frozenset(w.lower() for w in focus.words)
-    scored = []
-    for each in known:
-        hidden = each.name.startswith("_") or "<locals>" in each.qualname
-        if each.path == focus.function.path or each in shown or hidden:
-            continue
-        parts = name_parts(each.name)
-        score = 2 * len(parts & own) + len(parts & spoken) - 0.25 * len(parts)
-        if parts & own and score >= 1.5:
-            scored.append((-score, each))
-    chosen = (each for _, each in sorted(scored)[:_USEFUL])
-    found = ((f.name, skim(f.path, texts.get(f.path, "")), f.qualname) for f in chosen)
-    return tuple(p for each in found if (p := _of_another(focus, each, texts, False)))
-
-
-def _is_short(function: Function) -> bool:
-    return function.span.end - function.span.start < _SHORT_FUNCTION
+def is_short(function: Function) -> bool:
+    """Whether it may be quoted whole; its docstring does not count."""
+    said = function.docstring.end - function.docstring.start if function.docstring else 0
+    return function.span.end - function.span.start - said < _SHORT_FUNCTION
 
 
 def _class_in_brief(file: Skim, qualname: str) -> str:

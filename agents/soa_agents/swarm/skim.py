@@ -91,6 +91,16 @@ def code_of(text: str, function: Function) -> str:
     return dedented(alone, found[0]) if found else dedented(text, function)
 
 
+def code_in_short(text: str, function: Function) -> str:
+    """The whole function, dedented, with the first sentence of its docstring for the whole of it."""
+    code = code_of(text, function)
+    place = functions("", code)[0].docstring
+    if place is None:
+        return code
+    sentence = said(text, function).replace('"', "'").rstrip("\\")
+    return f'{code[: place.start]}"""{sentence}"""{code[place.end :]}'
+
+
 def said(text: str, function: Function) -> str:
     """The first sentence of the function's docstring, or nothing."""
     if function.docstring is None:

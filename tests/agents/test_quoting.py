@@ -1,0 +1,216 @@
+"""What a view quotes of a workspace and how: imports under their names here, classes once, whole tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from prompt_cases import Calls, ask, state
+from soa_agents.swarm.actions import Verify
+from soa_agents.swarm.code import Written
+from soa_agents.swarm.conventions import required_python
+from soa_agents.swarm.events import Target
+from soa_agents.swarm.state import Progress
+from soa_agents.swarm.views import View, Viewer
+from soa_agents.verify.report import Report, Selection, TestResult
+from soa_agents.workspace.ids import FunctionId
+
+WORDS = '''\
+from .i18n import _gettext as _, unused
+from . import legacy
+
+NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+         "twelve", "thirteen")
+OTHER = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+         "twelve", "thirteen")
+
+
+def number_name(value: int) -> str:
+    """The word for a number, from `NAMES`."""
+    ...
+
+
+def other() -> str:
+    return _(OTHER[0])
+
+
+def caller(values: list[int]) -> list[str]:
+    """Call number_name for each value."""
+    first = values[0]
+    FILLER
+    found = [number_name(value) for value in values]
+    return found
+'''.replace("FILLER", "\n    ".join(f"filler_{n} = first + {n}" for n in range(60)))
+I18N = '''\
+def _gettext(message: str) -> str:
+    """Get the translation of a message."""
+    return message
+
+
+def unused() -> None:
+    """Nothing that matters."""
+'''
+PEEK = '''\
+class Reader:
+    """Reads."""
+
+    size = 3
+
+    def __init__(self, items):
+        self._items = items
+        self._at = 0
+
+    def close(self):
+        self.closed = True
+        LONG
+
+    def step(self):
+        self._at += 1
+        return self.peek()
+
+    def peek(self):
+        """What comes next."""
+        return self._item_at(self._at)
+
+    def unrelated(self):
+        """Nothing to do with it."""
+        LONG
+
+
+class Base:
+    def _item_at(self, place):
+        return self._items[place]
+'''.replace("LONG", "\n        ".join(f"print('a long line of no interest {n:04}')" for n in range(60)))
+TESTS = """\
+import datetime
+from unittest import TestCase
+
+from reader import Reader
+
+from .tools import opened
+
+DAY = datetime.timedelta(days=1)
+LATER = FakeDate() + DAY
+UNUSED = 1
+
+
+class FakeDate:
+    def __add__(self, other):
+        return self
+
+
+class PeekMixin:
+    def test_peek_twice(self):
+        with opened(self.cls([LATER])) as reader:
+            assert reader.peek() is reader.peek()
+
+
+class ReaderTest(PeekMixin, TestCase):
+    cls = Reader
+
+    def test_peek(self):
+        assert self._first(Reader([1]).peek()) == 1
+
+    def _first(self, value):
+        return value
+
+    def test_stepping(self):
+        assert Reader([1, 2]).step() == 2
+
+    def test_peek_at_length(self):
+        LONG
+        assert Reader([1]).peek() == 1
+""".replace("LONG", "\n        ".join(f"print('a long line of no interest {n:04}')" for n in range(60)))
+TOOLS = """\
+from contextlib import contextmanager
+
+
+@contextmanager
+def opened(reader):
+    yield reader
+"""
+TEXTS = {
+    "pkg/__init__.py": "",
+    "pkg/words.py": WORDS,
+    "pkg/i18n.py": I18N,
+    "pkg/legacy.py": "",
+    "reader.py": PEEK,
+    "tests/__init__.py": "",
+    "tests/test_reader.py": TESTS,
+    "tests/tools.py": TOOLS,
+}
+NAME, PEEKING = "pkg/words.py::number_name", "reader.py::Reader.peek"
+CALLS = Calls({FunctionId("pkg/words.py", "caller"): (FunctionId.parse(NAME),)})
+
+
+def view_of(function: str, *tests: str, report: Report | None = None) -> View:
+    ids = tuple(f"tests/test_reader.py::{name}" for name in tests)
+    begun = state(Target(function, "regenerate" if function == PEEKING else "generate", ids), texts=TEXTS)
+    if report is None:
+        return Viewer(TEXTS, CALLS).view(begun, ask("skeleton", function))
+    run = Progress(Verify("run", (), Selection()), done=True, report=report)
+    begun = replace(begun, keys={"run": run})
+    return Viewer(TEXTS, CALLS).view(begun, ask("modify", function, about="run"))
+
+
+def result(name: str, outcome: str, *ran: str) -> TestResult:
+    functions = tuple(FunctionId("reader.py", f"Reader.{each}") for each in ran)
+    return TestResult(f"tests/test_reader.py::{name}", outcome, message="boom", ran=functions)  # type: ignore[arg-type]  # the cases name outcomes
+
+
+ALL = ("ReaderTest::test_peek", "ReaderTest::test_peek_twice", "ReaderTest::test_peek_at_length")
+RAN = Report(tuple(result(name, "passed", "peek") for name in ALL))
+RED = Report((*RAN.results, result("ReaderTest::test_stepping", "failed", "step", "peek")))
+QUOTED = [  # function, its report, section, what it says, what it does not say
+    (NAME, None, "imported", ["# pkg.i18n", "# called `_` here; Get the translation"], ["return message"]),
+    (NAME, None, "header", ['"thirteen")', 'OTHER = ("zero", "one",', "...)  # shortened"], []),
+    (NAME, None, "callers", ["def caller(values", "found = [number_name(value)", "    ..."], ["filler_9 ="]),
+    (PEEKING, None, "owner", ["size = 3", "in question", "def unrelated(self): ..."], ["no interest"]),
+    (PEEKING, None, "owner", ["        self._at += 1\n        return self.peek()"], ["self._item_at"]),
+    (PEEKING, None, "siblings", ["class Base:\n    def _item_at(self, place):\n        return"], []),
+    (PEEKING, RED, "tests", ["def test_stepping", "test_peek_at_length."], ["no interest"]),
+    (PEEKING, RED, "tests", ["# 3 of 4 tests; left out: ", "class PeekMixin:\n    def test_peek_twice"], []),
+    (PEEKING, RED, "tests_apart", ["cls = Reader", "class FakeDate:", "DAY = ", "LATER = "], ["UNUSED"]),
+    (PEEKING, RED, "tests_apart", ["# tests/tools.py\n@contextmanager\ndef opened", "def _first"], []),
+]
+
+
+@pytest.mark.parametrize(("function", "report", "section", "wanted", "unwanted"), QUOTED)
+def test_what_is_quoted(
+    function: str, report: Report | None, section: str, wanted: list[str], unwanted: list[str]
+) -> None:
+    text = getattr(view_of(function, *ALL, report=report), section)
+    assert [w for w in wanted if w not in text] == []
+    assert [u for u in unwanted if u in text] == []
+
+
+def test_a_class_is_shown_once_in_the_order_of_its_file() -> None:
+    view = view_of(PEEKING, *ALL)
+    names = ["def __init__", "def close", "def step", "def peek", "def unrelated"]
+    places = [view.owner.index(name) for name in names]
+    assert places == sorted(places)
+    assert "class Reader" not in view.siblings + view.types
+
+
+def test_the_specification_is_shown_beside_code_only_when_it_changed() -> None:
+    begun = state(Target(NAME, "generate"), texts=TEXTS)
+    node = begun.nodes[NAME]
+    written = Written(node.spec.replace("...", "return NAMES[value]"))
+    for spec, shown in [(node.spec, ""), (node.spec.replace("word", "name"), "The name for a number")]:
+        changed = replace(begun, nodes={NAME: replace(node, spec=spec, written=written)})
+        view = Viewer(TEXTS, CALLS).view(changed, ask("modify", NAME))
+        assert "return NAMES[value]" in view.old
+        assert shown in view.spec
+        assert bool(shown) == bool(view.spec)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('requires-python = ">=3.11"', "3.11 and newer"),
+        ("requires-python = '>=3.9,<4'", ">=3.9,<4"),
+        ("name = 'x'", ""),
+    ],
+)
+def test_the_python_a_project_asks_for(line: str, expected: str) -> None:
+    assert required_python({"pyproject.toml": f"[project]\n{line}\n"}) == expected
