@@ -416,10 +416,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Serve scripted replies over the OpenAI protocol.")
     parser.add_argument("answers", type=Path, help='JSON: {"target or *": {"step": ["reply", …]}}')
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--key", help="the one key that is accepted; every key without this option")
     parser.add_argument("--log", type=Path, help="written at the end: one JSON line a chat request")
     options = parser.parse_args(arguments)
     replies = json.loads(options.answers.read_text(encoding="utf-8"))
-    with OpenAIServer(scripted(replies), port=options.port) as server:
+    with OpenAIServer(scripted(replies), key=options.key, port=options.port) as server:
         print(json.dumps({"base_url": server.base_url}), flush=True)
         sys.stdin.read()
     if options.log:
