@@ -18,7 +18,8 @@ from soa_agents.swarm.code import Def, Definition
 from soa_agents.swarm.imports import bindings, names
 from soa_agents.swarm.layout import File, file_of
 from soa_agents.swarm.pieces import Piece, merge_names
-from soa_agents.swarm.source import cut, renamed
+from soa_agents.swarm.renaming import Renaming, renamed
+from soa_agents.swarm.source import cut
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
 
@@ -75,7 +76,7 @@ def tests_patch(path: str, text: str | None, source: str) -> Patch:
             continue
         written = cut(source, node)
         for name in names(node) if isinstance(node, Def | ast.ClassDef) else ():
-            written = renamed(written, name, _free(name, taken), attribute=False)
+            written = renamed(written, Renaming(name, _free(name, taken)))
         sources.append(file.laid_out(written, ""))
     end = len(text)
     added = [replace(each, group="tests") for each in file.imports(imports)]

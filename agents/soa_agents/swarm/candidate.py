@@ -13,7 +13,14 @@ from soa_agents.workspace.ids import FunctionId
 def pieces(state: State, root: str) -> tuple[Piece, ...]:
     """What the root's family has written so far, Mothers before their Children."""
     return tuple(
-        Piece(function=node.function, anchor=_anchor(state, node), new=node.new, written=node.written)
+        Piece(
+            function=node.function,
+            anchor=_anchor(state, node),
+            new=node.new,
+            written=node.written,
+            agent=node.agent,
+            mother=node.parent or "",
+        )
         for node in state.family(root)
         if node.written is not None and not node.written.abstained
     )

@@ -28,7 +28,7 @@ def keep(source: str, found: Found, expect: Expect) -> Written:
     for helper in helpers:
         _check_helper(helper, found, expect)
     statements = tuple(each.source for each in chosen if not each.helper)
-    for name in {name for each in chosen if not each.helper for name in each.bound}:
+    for name in sorted({name for each in chosen if not each.helper for name in each.bound}):
         _check_free(name, expect)
     imports = _needed_imports(found.imports, used, found, expect)
     return Written(source, helpers, statements, imports)

@@ -1,4 +1,4 @@
-"""Operations on the text of one function: taken apart, cut out, moved to the right, a name in it changed.
+"""Operations on the text of one function: taken apart, cut out, moved to the right.
 
 All of them take source that parses, with `\n` line ends, and leave what stands inside string literals alone.
 """
@@ -68,7 +68,7 @@ def parts(source: str) -> Parts:
         own = _segment(lines, doc, doc)
         return Parts(header, f"{comment}\n", "", f"{indent}{own}\n", indent + rest if rest else "", indent)
     comment = lines[row - 1][column:].rstrip() + "\n"
-    indent = lines[first.lineno - 1][: _column(lines, first.lineno, first.col_offset)]
+    indent = lines[first.lineno - 1][: character_at(lines, first.lineno, first.col_offset)]
     if doc is None:
         return Parts(header, comment, "", "", _joined(lines[row:]), indent)
     lead = "".join(f"{line}\n" for line in lines[row : doc.lineno - 1])
@@ -131,28 +131,6 @@ def words(source: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", source))
 
 
-def renamed(source: str, old: str, new: str, attribute: bool) -> str:
-    """`source` with the function `old` called `new`: `_x(…)`, or `self._x(…)` when it is an `attribute`.
-
-    Doctests and f-strings follow, as far as a word in them can be told.
-    """
-    lines = source.split("\n")
-    places: list[tuple[int, int, int]] = []
-    before = ""
-    for token in _tokens(source):
-        if token.type == tokenize.NAME and token.string == old:
-            if before == "def" or (before == ".") == attribute:
-                places.append((*token.start, len(old)))
-        elif token.type == tokenize.STRING and (">>>" in token.string or "f" in _prefix(token.string)):
-            places += _words_in(token, old)
-        if token.type not in (tokenize.NL, tokenize.COMMENT):
-            before = token.string
-    for row, column, length in reversed(places):
-        line = lines[row - 1]
-        lines[row - 1] = line[:column] + new + line[column + length :]
-    return "\n".join(lines)
-
-
 def _parses_alike(one: str, two: str) -> bool:
     try:
         return same_code(ast.parse(one).body, ast.parse(two).body)
@@ -176,15 +154,15 @@ def _colon(tokens: Iterator[tokenize.TokenInfo]) -> tuple[int, int]:
     raise ValueError("the signature has no colon")
 
 
-def _column(lines: Sequence[str], row: int, offset: int) -> int:
-    """`ast` counts UTF-8 bytes; this is the character."""
+def character_at(lines: Sequence[str], row: int, offset: int) -> int:
+    """The character that `ast` means by `offset` in a row (from 1): it counts UTF-8 bytes."""
     return len(lines[row - 1].encode()[:offset].decode())
 
 
 def _segment(lines: Sequence[str], first: ast.stmt, last: ast.stmt) -> str:
-    start = _column(lines, first.lineno, first.col_offset)
+    start = character_at(lines, first.lineno, first.col_offset)
     row = last.end_lineno or last.lineno
-    end = _column(lines, row, last.end_col_offset or 0)
+    end = character_at(lines, row, last.end_col_offset or 0)
     if first.lineno == row:
         return lines[row - 1][start:end]
     return "\n".join([lines[first.lineno - 1][start:], *lines[first.lineno : row - 1], lines[row - 1][:end]])
@@ -192,7 +170,7 @@ def _segment(lines: Sequence[str], first: ast.stmt, last: ast.stmt) -> str:
 
 def _comment_behind(lines: Sequence[str], last: ast.stmt) -> str:
     row = last.end_lineno or last.lineno
-    rest = lines[row - 1][_column(lines, row, last.end_col_offset or 0) :]
+    rest = lines[row - 1][character_at(lines, row, last.end_col_offset or 0) :]
     return rest.rstrip() if rest.strip().startswith("#") else ""
 
 
@@ -243,22 +221,3 @@ def _leveled(line: str, own: str, unit: str, docstring: str | None) -> str:
     while rest.startswith(own) and (docstring is None or (levels + 1) * len(own) <= len(docstring)):
         levels, rest = levels + 1, rest[len(own) :]
     return unit * levels + rest
-
-
-def _prefix(literal: str) -> str:
-    return re.split("['\"]", literal, maxsplit=1)[0].lower()
-
-
-def _words_in(token: tokenize.TokenInfo, word: str) -> list[tuple[int, int, int]]:
-    """Where `word` stands in the expressions of a doctest, or anywhere in an f-string."""
-    formatted = "f" in _prefix(token.string)
-    found = []
-    for offset, line in enumerate(token.string.split("\n")):
-        if not formatted and not line.lstrip("\"'rRuU \t").startswith((">>>", "...")):
-            continue
-        shift = token.start[1] if offset == 0 else 0
-        found += [
-            (token.start[0] + offset, shift + match.start(), len(word))
-            for match in re.finditer(rf"\b{re.escape(word)}\b", line)
-        ]
-    return found
