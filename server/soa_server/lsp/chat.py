@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pygls.exceptions import JsonRpcException
+from soa_agents.models.relayed import no_editor
 
 from soa_server.lsp.person import Person
 
@@ -43,6 +44,10 @@ class Chat:
             task.cancel()
 
     async def _ask(self, request: str, message: Json) -> None:
+        if "chat" not in self._person.client.supports:  # a job begun elsewhere, taken up here
+            self._post(_failure(request, str(no_editor())))
+            del self._asking[request]
+            return
         params = {key: message[key] for key in ("requestId", "model", "messages") if key in message}
         try:
             self._post(_answer(request, await self._person.call(CHAT, params)))
