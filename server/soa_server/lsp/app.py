@@ -90,6 +90,7 @@ def _lifecycle(server: Server) -> None:
         server.controller.configuration.refresh()
         if not server.person.client.configuration:
             server.controller.configuration.now(None)
+        server.resuming.offer()
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(params: None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from soa_agents import wire
 from soa_agents.errors import ModelError, Refused, SoaError
 from soa_agents.models.relayed import no_editor
 from soa_agents.swarm.job import FolderRef, JobResult, JobState, JobUpdate, StartJob
+from soa_agents.swarm.ledger import note_applied
 from soa_agents.workspace.snapshot import Snapshot
 
 from soa_server.lsp import consent, sentences, to_lsp
@@ -26,7 +27,17 @@ from soa_server.lsp.configuration import Configuration
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, file_of
 from soa_server.lsp.ending import Ending, tell
-from soa_server.lsp.jobs import Job, Jobs, Request, check_version, claim_name, claimed, targets
+from soa_server.lsp.jobs import (
+    Job,
+    Jobs,
+    Request,
+    check_version,
+    claim_name,
+    claimed,
+    folders_of,
+    taken_up,
+    targets,
+)
 from soa_server.lsp.person import Person
 from soa_server.lsp.progress import Progress
 from soa_server.lsp.supervisor import Engine
@@ -52,6 +63,7 @@ class Controller:
         self._complaints: dict[str, str] = {}  # of quiet jobs, by target
         self._engine = Engine(engine, self._hear, self._engine_died)
         self.chat = Chat(person, self._engine.post)
+        self.on_loss: Callable[[Collection[str]], None] = lambda job_ids: None  # when the engine died
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- beginning
@@ -73,6 +85,16 @@ class Controller:
         self.jobs.add(job)
         job.work = self._spawn(self._start(job))
         return job.id
+
+    def take_up(self, start: StartJob) -> None:
+        """Go on with an interrupted job under its own id, on the texts as they are now."""
+        request = taken_up(start)
+        snapshot = self.documents.snapshot(folders_of(start))
+        progress = Progress(self.person, self.person.client.progress, f"SoA: {request.name}")
+        target = next(iter(start.targets), "")
+        job = Job(request, self.documents.get(request.uri), snapshot, progress, target, id=start.job_id)
+        self.jobs.add(job)
+        job.work = self._spawn(self._start(job))
 
     async def _start(self, job: Job) -> None:
         try:
@@ -98,6 +120,8 @@ class Controller:
     async def _prepare(self, job: Job) -> StartJob:
         """Check the request, claim what it may write, read its settings; raises `Refused`."""
         request, snapshot = job.request, job.snapshot
+        if request.interrupted is not None:
+            return await self._prepare_again(job, request.interrupted)
         disk = file_of(request.uri)
         check_version(request, job.document)
         path = snapshot.path(disk) or disk.name
@@ -126,6 +150,14 @@ class Controller:
             accept_unproven=request.accept_unproven,
             interpreter_choice=self.configuration.interpreter(root),
         )
+
+    async def _prepare_again(self, job: Job, start: StartJob) -> StartJob:
+        """An interrupted job keeps its settings; only the open texts and where it may run are of today."""
+        self.jobs.claim(job, (target for target in start.targets if "::" in target and start.kind != "fix"))
+        root = job.snapshot.folders[0].root
+        job.resolved = await self.configuration.folder(root)
+        consented = start.sandbox_consent or await asyncio.to_thread(consent.allowed, root)
+        return replace(start, buffers=dict(job.snapshot.buffers), resume=True, sandbox_consent=consented)
 
     def _running(self, job: Job) -> None:
         self.person.notify(JOB, wire.params(self._update(job, "running", "")))
@@ -175,11 +207,13 @@ class Controller:
 
     def _engine_died(self) -> None:
         self.chat.close()
-        for job in self.jobs.all():
-            if job.handed_over and not job.settling:
-                state: JobState = "cancelled" if job.cancelled else "failed"
-                say = sentences.cancelled if job.cancelled else sentences.engine_died
-                self._end(job, self._update(job, state, say(job.request.name)))
+        lost = [job for job in self.jobs.all() if job.handed_over and not job.settling]
+        for job in lost:
+            state: JobState = "cancelled" if job.cancelled else "failed"
+            say = sentences.cancelled if job.cancelled else sentences.engine_died
+            self._end(job, self._update(job, state, say(job.request.name)))
+        if kept := [job.id for job in lost if not job.cancelled]:
+            self.on_loss(kept)
 
     # -- ending
 
@@ -211,6 +245,10 @@ class Controller:
                 update = replace(update, state="refused", message=outcome.sentence)
         elif result.patch.edits and result.offer == "keep":
             outcome = Outcome(kept=keep(job.id, result))
+        if outcome.done is not None:
+            roots = [folder.root for folder in job.snapshot.folders]
+            note = asyncio.to_thread(note_applied, roots, job.id, outcome.done.patch, outcome.done.before)
+            self._spawn(note)
         if stands:
             self._publish(job, result)
         self.person.refresh_lenses()

@@ -58,7 +58,7 @@ def _after_edit(ending: Ending, person: Person) -> dict[str, Press]:
 
 def _ways_on(ending: Ending, person: Person, again: Again) -> dict[str, Press]:
     job, result, kept = ending.job, ending.result, ending.outcome.kept
-    request = replace(job.request, version=None, quiet=False)
+    request = replace(job.request, version=None, quiet=False, interrupted=None)
     buttons: dict[str, Press] = {}
     if kept is not None and person.client.shows_documents:
         title = "Show diff" if result.update.state == "refused" else "Show best diff"
@@ -78,7 +78,7 @@ def _ways_on(ending: Ending, person: Person, again: Again) -> dict[str, Press]:
 async def _allow(job: Job, again: Again) -> None:
     for folder in job.snapshot.folders:
         consent.allow(folder.root)
-    again(replace(job.request, version=None, quiet=False, sandbox_consent=True))
+    again(replace(job.request, version=None, quiet=False, sandbox_consent=True, interrupted=None))
 
 
 async def _begin(again: Again, request: Request) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 from soa_agents.errors import TargetBusy, TargetChanged, TargetMissing, UsageError
-from soa_agents.swarm.job import JobKind
+from soa_agents.swarm.job import JobKind, StartJob
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
-from soa_agents.workspace.snapshot import Snapshot
+from soa_agents.workspace.snapshot import Folder, Snapshot
 
 from soa_server.lsp.documents import Document, canonical
 from soa_server.lsp.progress import Progress
@@ -31,6 +32,7 @@ class Request:
     sandbox_consent: bool = False
     accept_unproven: bool = False
     quiet: bool = False  # begun by the server itself, so it says only what a person must know
+    interrupted: StartJob | None = None  # the job to go on with, as it was started
 
     @property
     def name(self) -> str:
@@ -149,6 +151,19 @@ def claimed(request: Request, path: str, text: str) -> tuple[str, ...]:
     if request.kind == "implementFile":
         return tuple(str(function.id) for function in functions(path, text) if function.is_stub)
     return (str(FunctionId(path, request.qualname)),)
+
+
+def taken_up(start: StartJob) -> Request:
+    """The request that goes on with an interrupted job."""
+    path, _, qualname = next(iter(start.targets), "").partition("::")
+    snapshot = Snapshot(folders_of(start))
+    disk = snapshot.disk(path) if path else snapshot.folders[0].root
+    return Request(start.kind, disk.as_uri(), qualname, interrupted=start)
+
+
+def folders_of(start: StartJob) -> tuple[Folder, ...]:
+    """The folders of a job, named as they were when it was started."""
+    return tuple(Folder(folder.name, Path(folder.root)) for folder in start.folders)
 
 
 def check_version(request: Request, document: Document | None) -> None:

@@ -84,6 +84,7 @@ async def _serve(server: Server, reader: asyncio.StreamReader) -> int:
     watching.cancel()
     await asyncio.gather(connection, watching, return_exceptions=True)
     server.saving.close()
+    server.resuming.close()
     await server.controller.cancel_all(SHUTDOWN_SECONDS)
     await server.agents.close()
     await server.controller.close()

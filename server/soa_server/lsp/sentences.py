@@ -22,6 +22,11 @@ def engine_died(name: str) -> str:
     )
 
 
+def interrupted(name: str, step: int) -> str:
+    """A job was cut off, by a crash or a kill, and can be resumed."""
+    return f"SoA was interrupted at step {step} of {name}; its replies are kept."
+
+
 def engine_missing(reason: str) -> str:
     """The engine's process could not be started."""
     return f"SoA's engine could not be started ({' '.join(reason.split())}); reinstall soa-language-server."
