@@ -38,7 +38,9 @@ def caller(values: list[int]) -> list[str]:
     """Call number_name for each value."""
     first = values[0]
     FILLER
+
     found = [number_name(value) for value in values]
+
     return found
 '''.replace("FILLER", "\n    ".join(f"filler_{n} = first + {n}" for n in range(60)))
 I18N = '''\
@@ -182,6 +184,15 @@ def test_what_is_quoted(
     text = getattr(view_of(function, *ALL, report=report), section)
     assert [w for w in wanted if w not in text] == []
     assert [u for u in unwanted if u in text] == []
+
+
+def test_only_left_out_lines_of_a_caller_are_marked_as_left_out() -> None:
+    lines = view_of(NAME).callers.split("\n")[2:]
+    assert [line for line in lines if "filler" not in line] == [
+        "    ...",
+        "    found = [number_name(value) for value in values]",
+        "    return found",
+    ]
 
 
 def test_a_class_is_shown_once_in_the_order_of_its_file() -> None:

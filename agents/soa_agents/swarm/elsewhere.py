@@ -119,9 +119,9 @@ def _calls(code: str, name: str) -> str:
     near = {r + n for r in rows[:3] for n in range(-4, 3) if body <= r + n < len(lines)}
     head = brief(code, definition).replace(": ...", ":", 1)
     quoted, last = [head], body - 1
-    for row in sorted(r for r in near if lines[r].strip()):
+    for row in sorted(near):
         quoted += ["    ..."] if row != last + 1 else []
-        quoted.append(lines[row][:200])
+        quoted += [lines[row][:200]] if lines[row].strip() else []
         last = row
     return "\n".join(quoted + (["    ..."] if last < len(lines) - 1 else []))
 

@@ -125,7 +125,9 @@ def siblings(
     file = focus.skim
     items: list[Function | Class] = [f for f in file.functions if "." not in f.id.qualname]
     items += [c for c in file.classes if "." not in c.qualname and c.qualname != focus.owner]
-    items = [i for i in items if _name(i) not in {focus.function.qualname, *without}]
+    used = _methods_used(focus)
+    shown = {focus.function.qualname, *without, *(f.owner for f in used)}
+    items = [i for i in items if _name(i) not in shown]
     here = file.function(focus.function.qualname)
     origin = here.span.start if here else len(file.text)
     items.sort(key=lambda i: abs(i.span.start - origin))
@@ -136,24 +138,21 @@ def siblings(
     chosen = sorted((i for i in items if few or scores[_name(i)]), key=lambda i: -scores[_name(i)])[:cap]
     kin = [i for i in chosen if isinstance(i, Function) and scores[_name(i)] >= 2 and is_short(i)]
     whole = () if everything else tuple(kin[:_WHOLE])
-    return _methods_used(focus) + tuple(
+    return tuple(_in_its_class(focus, f) for f in used) + tuple(
         Piece(listed(focus, file, i, i in whole), i.span.start, compact=i not in whole) for i in chosen
     )
 
 
-def _methods_used(focus: Focus) -> tuple[Piece, ...]:
+def _methods_used(focus: Focus) -> list[Function]:
     """Methods that the function uses of `self` as it stands and that other classes of the module define."""
     used = attributes(focus.code) - {f.id.name for f in focus.skim.functions if f.owner == focus.owner}
-    found = [f for f in focus.skim.functions if f.owner and f.id.name in used][:_METHODS]
-    return tuple(
-        Piece(
-            indented(listed(focus, focus.skim, f, is_short(f))),
-            f.span.start,
-            class_line(focus.skim, f.owner or ""),
-            compact=not is_short(f),
-        )
-        for f in found
-    )
+    return [f for f in focus.skim.functions if f.owner and f.id.name in used][:_METHODS]
+
+
+def _in_its_class(focus: Focus, method: Function) -> Piece:
+    whole = is_short(method)
+    text = indented(listed(focus, focus.skim, method, whole))
+    return Piece(text, method.span.start, class_line(focus.skim, method.owner or ""), compact=not whole)
 
 
 def attributes(code: str) -> frozenset[str]:
