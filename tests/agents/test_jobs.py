@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -333,6 +334,26 @@ async def test_how_jobs_end(job: Job, wanted: dict[str, Any], tmp_path: Path) ->
     assert found == {key: value for key, value in wanted.items() if key != "says"}, result.update.message
     assert wanted["says"] in result.update.message
     assert "\n" not in result.update.message
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("def total(items=(), count):", "Mend it"),
+        pytest.param(
+            "def total[T](items: list[T]):",
+            "Run SoA's server with Python 3.12 or newer.",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python reads it"),
+        ),
+    ],
+    ids=["by no Python", "by a newer Python"],
+)
+async def test_a_signature_that_cannot_be_read_costs_no_call(header: str, says: str, tmp_path: Path) -> None:
+    """Whatever came back could not be put under it, so nobody is asked."""
+    files = {"shop.py": SHOP.replace("def total(items):", header), "tests/test_shop.py": TESTS}
+    ran = await run(Job({"shop.py::total": {"skeleton": [RIGHT]}}, files=files), tmp_path)
+    assert (ran.result.update.state, ran.result.exit_code, ran.requests) == ("refused", 1, [])
+    assert says in ran.result.update.message and "shop.py::total" in ran.result.update.message
 
 
 async def test_tests_that_fail_come_with_a_place_to_look(tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from soa_agents.errors import CallFailed, ReplyError
+from soa_agents.errors import CallFailed, Refused, ReplyError
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.replies import Expect, read_code, read_prose, read_stubs, read_tests
+from soa_agents.swarm.target import check_signature
 from soa_agents.workspace.ids import FunctionId
 
 MODULE = '''\
@@ -474,6 +476,21 @@ def test_an_agent_that_may_abstain() -> None:
 def test_a_signature_that_cannot_be_kept_ends_the_call() -> None:
     with pytest.raises(CallFailed, match="does not parse"):
         read_code(fenced(GOOD), "stop", replace(expect(), spec="def total(items:\n    return 1"))
+
+
+def test_a_signature_for_a_newer_python_is_told_apart() -> None:
+    function = FunctionId("m.py", "f")
+    check_signature(function, "def f(x):\n    return (")
+    with pytest.raises(Refused, match=r"m.py::f does not parse \(.*\)\. Mend it"):
+        check_signature(function, "def f(a=1, b): ...")
+    if sys.version_info >= (3, 12):
+        check_signature(function, "def f[T](x: T): ...")
+        return
+    for spec in ("def f[T](x: T): ...", "@cache\nasync def f[T: int, *Ts](\n    x: T\n):\n    return x"):
+        with pytest.raises(Refused, match=r"which Python 3\.11 cannot read\. Run .* 3\.12 or newer\."):
+            check_signature(function, spec)
+        with pytest.raises(CallFailed, match=r"3\.12 or newer"):
+            read_code(fenced("def f(x): return x"), "stop", replace(expect(), function=function, spec=spec))
 
 
 def test_the_code_of_a_function_under_repair_need_not_parse() -> None:

@@ -11,7 +11,9 @@ from soa_agents.errors import BaselineHangs, NoPytest, NothingCollected, Refused
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
+from soa_agents.swarm.family import source_of
 from soa_agents.swarm.job import StartJob
+from soa_agents.swarm.target import check_signature
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.callgraph import Reaching, tests_reaching
 from soa_agents.workspace.facts import FunctionFact
@@ -45,8 +47,11 @@ async def prepare(
 ) -> Prepared:
     """Measure the baseline and settle what the job is; `baseline` when it was measured already.
 
-    Raises `NothingCollected` or `BaselineHangs` when the tests cannot tell anything.
+    Raises `NothingCollected` or `BaselineHangs` when the tests cannot tell anything, and `Refused` when a
+    target's signature cannot be read.
     """
+    for target in targets:
+        check_signature(target, source_of(place.texts, target))
     reaching = {t: tests_reaching(place.graph, t) for t in targets}
     shown = tuple(t for t in targets if has_examples(place, t))
     if baseline is None:

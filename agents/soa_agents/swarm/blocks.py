@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soa_agents.errors import ReplyError
+
+PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"  # the workspace's may be another
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def complaint(block: Block) -> str:
     row = error.lineno or 0
     line = f": {lines[row - 1].strip()}" if 0 < row <= len(lines) else ""
     unclosed = "" if block.closed else " The block has no closing fence."
-    return f"Your code does not parse: {error.msg} (line {row} of the block{line}).{unclosed}"
+    return f"Your code does not parse as {PYTHON}: {error.msg} (line {row} of the block{line}).{unclosed}"
 
 
 def _without_thinking(text: str) -> str:

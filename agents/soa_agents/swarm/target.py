@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from soa_agents.errors import CallFailed, ReplyError
-from soa_agents.swarm.blocks import Block, complaint
+from soa_agents.errors import CallFailed, Refused, ReplyError
+from soa_agents.swarm.blocks import PYTHON, Block, complaint
 from soa_agents.swarm.code import Def, definition, is_stub, signature_difference
 from soa_agents.swarm.imports import inner_statements
 from soa_agents.swarm.source import parts, stub_of
@@ -67,17 +68,17 @@ def what_to_send(expect: Expect) -> str:
 def readable(expect: Expect) -> str:
     """The specification; where its body does not parse (it is to be repaired), its signature with `...`."""
     try:
-        definition(expect.spec)
-        return expect.spec
-    except SyntaxError:
-        pass
-    try:
-        return stub_of(expect.spec)
+        return _with_readable_body(expect.spec)
     except SyntaxError as error:
-        raise CallFailed(
-            f"The signature of {expect.function} does not parse ({error.msg}). Mend it, or run SoA "
-            "with a newer Python."
-        ) from error
+        raise CallFailed(_unreadable(expect.function, expect.spec, error)) from error
+
+
+def check_signature(function: FunctionId, spec: str) -> None:
+    """Raises `Refused` when no reply could be put under the signature of `spec`, since it does not parse."""
+    try:
+        _with_readable_body(spec)
+    except SyntaxError as error:
+        raise Refused(_unreadable(function, spec, error)) from error
 
 
 def find_target(blocks: Sequence[Block], expect: Expect, spec: str) -> tuple[Block, Def]:
@@ -145,6 +146,27 @@ def grafted(spec: str, source: str) -> str:
             for line in lines
         )
     return f"{old.header}{comment}{lead}{docstring}{new.body}".rstrip()
+
+
+def _with_readable_body(spec: str) -> str:
+    try:
+        definition(spec)
+        return spec
+    except SyntaxError:
+        return stub_of(spec)
+
+
+def _unreadable(function: FunctionId, spec: str, error: SyntaxError) -> str:
+    """For a person: why the signature cannot be read, and what to do."""
+    if sys.version_info < (3, 12) and re.search(r"\bdef\s+\w+\s*\[", spec):
+        return (
+            f"{function} has type parameters, which {PYTHON} cannot read. "
+            "Run SoA's server with Python 3.12 or newer."
+        )
+    return (
+        f"The signature of {function} does not parse ({error.msg}). Mend it, or run SoA's server with the "
+        "Python it is written for."
+    )
 
 
 def is_overload(node: Def) -> bool:
