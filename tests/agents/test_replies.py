@@ -227,6 +227,19 @@ def test_a_generous_reading(target: str, reply: str, part: str) -> None:
     check_kept(asked, written)
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["for k in 'ab':\n    T[k] = RATE", "T['a'] = 1", "del T", "while False:\n    x = 1", "json.x = 3"],
+)
+def test_whatever_a_module_runs_may_be_echoed(line: str) -> None:
+    module = f"{MODULE}\n\nT = {{}}\n{line}\n"
+    reply = fenced(module.replace("raise NotImplementedError", "return sum(items)", 1))
+    written = read_code(reply, "stop", replace(expect(), module=module))
+    assert "sum(" in written.source and not written.statements
+    with pytest.raises(ReplyError, match="changes what stands beside"):
+        read_code(reply.replace(line, f"{line}\nT['b'] = 2"), "stop", replace(expect(), module=module))
+
+
 def check_kept(asked: Expect, written: Written) -> None:
     """Decorators, signature and docstring are the workspace's, the body is no stub."""
     old, new = ast.parse(asked.spec).body[-1], ast.parse(written.source).body[-1]

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 
 from soa_agents.errors import ReplyError
 from soa_agents.swarm.code import Def, Definition, definition, is_stub, same_code, signature_difference
-from soa_agents.swarm.imports import bindings, inner_statements, meanings, names, new_imports, single_imports
+from soa_agents.swarm.imports import (
+    bindings,
+    inner_statements,
+    meanings,
+    names,
+    new_imports,
+    single_imports,
+    top_level,
+)
 from soa_agents.swarm.source import cut
 from soa_agents.swarm.target import LOCALS, Expect, decorators, is_overload
 
@@ -135,9 +143,14 @@ class Gatherer:
         branch = isinstance(node, ast.If | ast.Try) and _only_imports(node)
         if not prefix and (new or branch):
             self._add(node)
-        else:
+        elif prefix or not self._stands(node):
             line = ast.unparse(node).partition("\n")[0]
             self._refuse(node, f"`{line}` changes what stands beside the function")
+
+    def _stands(self, node: ast.stmt) -> bool:
+        """Whether the module runs the very same statement."""
+        module = (each.node for each in top_level(self.expect.module))
+        return any(type(each) is type(node) and same_code(node, each) for each in module if each)
 
     def _add(self, node: ast.stmt) -> None:
         source = cut(self.source, node)
