@@ -205,13 +205,7 @@ def check_ran(start: StartJob, report: Report) -> None:
     """Raises what kept a run of unchanged tests from saying anything."""
     if report.fault in ("", "no_tests") or (report.fault == "nothing_collected" and start.accept_unproven):
         return
-    kinds = {
-        "nothing_collected": NothingCollected,
-        "no_pytest": NoPytest,
-        "hang": BaselineHangs,
-        "time": BaselineHangs,
-    }
-    raise kinds.get(report.fault, Refused)(report.problem)
+    raise _REFUSALS.get(report.fault, Refused)(report.problem)
 
 
 def _uncollected(report: Report) -> list[TestResult]:
