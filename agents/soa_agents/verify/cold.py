@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from soa_agents.errors import NoSandbox
 from soa_agents.settings import Limits, TestSettings
@@ -55,10 +55,9 @@ class ColdRunner:
         Cancelling ends every process of the run at once. Raises `NoSandbox` when the jail cannot be built.
         """
         start = time.perf_counter()
-        texts = {self._inner(path): text for path, text in overlay.items() if self._is_here(path)}
-        files = {path: encode_like(self.root / path, text) for path, text in texts.items()}
-        asked = self._asked(tests)
-        named = self._named_files(asked, files)
+        files = self.files(overlay)
+        asked = self.asked(tests)
+        named = self.named_files(asked, files)
         if not (tests.everything or named):
             return Report(tuple(records.missing(tests.tests, [])))
         session = records.Session()
@@ -70,8 +69,13 @@ class ColdRunner:
             raise NoSandbox(
                 f"The sandbox could not be built: {_last_line(ended.output)} `soa doctor` says more."
             )
-        report = self._report(session, ended, tests, files)
+        report = self.report(session, ended, tests, files)
         return replace(report, seconds=time.perf_counter() - start)
+
+    def files(self, overlay: Overlay) -> dict[str, bytes]:
+        """What is laid over this folder, by the folder's own paths, encoded as the files there are."""
+        texts = {self._inner(path): text for path, text in overlay.items() if self._is_here(path)}
+        return {path: encode_like(self.root / path, text) for path, text in texts.items()}
 
     def _is_here(self, path: str) -> bool:
         return path.startswith(self.prefix)
@@ -79,30 +83,39 @@ class ColdRunner:
     def _inner(self, path: str) -> str:
         return path.removeprefix(self.prefix)
 
-    def _asked(self, tests: Selection) -> _Asked:
+    def asked(self, tests: Selection) -> Asked:
+        """The selection in the folder's own paths."""
         doctests: dict[str, list[str]] = {}
         for function in tests.doctests:
             if self._is_here(function.path):
                 doctests.setdefault(self._inner(function.path), []).append(function.qualname)
         wanted = None if tests.everything else tuple(self._inner(t) for t in tests.tests if self._is_here(t))
-        return _Asked(wanted, doctests)
+        return Asked(wanted, doctests)
 
-    def _named_files(self, asked: _Asked, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    def named_files(self, asked: Asked, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """The files to give to pytest: those that are there, lest one missing stops the others."""
         names = dict.fromkeys(name.partition("::")[0] for name in (*(asked.wanted or ()), *asked.doctests))
         return tuple(name for name in names if name in files or (self.root / name).exists())
 
-    def _command(self, files: Mapping[str, bytes], asked: _Asked, named: tuple[str, ...]) -> Command:
-        request = {
+    def request(self, asked: Asked) -> dict[str, Any]:
+        """What the plugin is told."""
+        return {
             "root": ".",
             "wanted": asked.wanted,
             "doctests": asked.doctests,
             "seconds": self.settings.timeout_seconds,
             "cap": TEXT_CAP,
         }
+
+    def arguments(self, named: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """pytest's arguments, for these files."""
+        return ("-p", PLUGIN, *self.settings.args, *(f"./{name}" for name in named))
+
+    def _command(self, files: Mapping[str, bytes], asked: Asked, named: tuple[str, ...]) -> Command:
+        request = self.request(asked)
         return Command(
             interpreter=self.interpreter.path,
-            arguments=("-m", "pytest", "-p", PLUGIN, *self.settings.args, *(f"./{name}" for name in named)),
+            arguments=("-m", "pytest", *self.arguments(named)),
             folder=self.root,
             files=files,
             variables={"SOA_REQUEST": json.dumps(request)},
@@ -123,9 +136,11 @@ class ColdRunner:
                 running.kill("stuck")
                 return
 
-    def _report(
+    def report(
         self, session: records.Session, ended: Ended, tests: Selection, files: Mapping[str, bytes]
     ) -> Report:
+        """What a run has told, and how it ended, as a report; `files` are those that were laid over."""
+
         def true_bytes(path: str) -> bytes | None:
             place = self.root / path
             return files[path] if path in files else place.read_bytes() if place.is_file() else None
@@ -144,7 +159,7 @@ class ColdRunner:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """A selection in the folder's own paths; `wanted` is None for everything."""
 
     wanted: tuple[str, ...] | None

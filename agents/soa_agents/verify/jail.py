@@ -94,7 +94,7 @@ def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
 
 def _first_process(plan: Plan, root: Path) -> NoReturn:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    mounts.finish(root, plan.processes)
+    mounts.finish(root, plan.processes, nesting=plan.requests >= 0)
     worker = _fork(lambda: _worker(plan))
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)

@@ -25,6 +25,7 @@ ETC = tuple(
         *("shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
     )
 )
+_STEERING = ("acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
@@ -52,8 +53,11 @@ def build(plan: Plan) -> Path:
     return root
 
 
-def finish(root: Path, processes: int) -> None:
-    """Give the new root its process table, move into it and close it. Runs in the new process namespace."""
+def finish(root: Path, processes: int, *, nesting: bool = False) -> None:
+    """Give the new root its process table, move into it and close it. Runs in the new process namespace.
+
+    With `nesting` processes may map themselves into further namespaces: only what steers the machine closes.
+    """
     try:
         kernel.mount("proc", str(root / "proc"), "proc", 2 | 4 | 8)
     except OSError:  # containers mask parts of theirs and then allow no other; Python lives without
@@ -63,9 +67,17 @@ def finish(root: Path, processes: int) -> None:
             OSError
         ):  # an older kernel; or an ordinary user, for whom RLIMIT_NPROC holds
             (root / "proc/sys/kernel/pid_max").write_text(str(max(processes, 301)))
-        kernel.read_only(str(root / "proc"))
+        _close_process_table(root / "proc", nesting)
     kernel.enter_root(str(root))
     kernel.read_only("/", deep=False)
+
+
+def _close_process_table(proc: Path, nesting: bool) -> None:
+    for path in [proc / name for name in _STEERING] if nesting else [proc]:
+        if path.exists():
+            if nesting:
+                kernel.mount(str(path), str(path), "", kernel.MS_BIND | kernel.MS_REC)
+            kernel.read_only(str(path))
 
 
 def _inside(root: Path, path: str | Path) -> Path:

@@ -15,7 +15,9 @@ PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 SERVER = "soa_test_server"
 SOUNDNESS = "soa_soundness"
+SWAPPING = "soa_swapping"
 KERNEL = "soa_kernel"
+LAYERS = "soa_layers"
 LAYER = f"{OWN}/layer"  # where the child of a test server mounts what it writes to
 
 

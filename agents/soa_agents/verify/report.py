@@ -51,6 +51,7 @@ class Selection:
     tests: tuple[str, ...] = ()
     doctests: tuple[FunctionId, ...] = ()
     everything: bool = False
+    cold: bool = False  # in a new process, whatever quicker way there is: what is about to be offered
 
 
 # Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files,
@@ -59,6 +60,11 @@ class Selection:
 # pytest's configuration was changed before it was read.
 Killed = Literal["memory", "processes", "time", "hang"]
 Fault = Literal["", "no_tests", "nothing_collected", "no_pytest", "refused", "died", "tampered", Killed]
+
+
+# How a candidate was run: put into a process that had collected, in a new one with the libraries loaded, or
+# as `python -m pytest` would.
+Rung = Literal["swap", "fresh", "cold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Report:
     problem: str = ""  # one sentence when the run as a whole went wrong (nothing collected, killed, …)
     seconds: float = 0.0
     fault: Fault = ""  # the kind of `problem`
+    rung: Rung = "cold"
+    refused: str = ""  # why it took no quicker rung
 
     @property
     def tests(self) -> tuple[TestResult, ...]:

@@ -26,12 +26,14 @@ from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
 from soa_agents.verify.plan import (
     KERNEL,
+    LAYERS,
     OWN,
     PLUGIN,
     PRIVATE_TMP,
     RECORDER,
     SERVER,
     SOUNDNESS,
+    SWAPPING,
     Layer,
     Plan,
 )
@@ -41,7 +43,10 @@ from soa_agents.verify.watch import too_much
 
 Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
 _OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
-_OF_SERVERS = (("server", SERVER), ("soundness", SOUNDNESS), ("kernel", KERNEL))
+_OF_SERVERS = (
+    *(("server", SERVER), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
+    *(("kernel", KERNEL), ("layers", LAYERS)),
+)
 REFUSED = 121  # the launcher's exit status when it could not build the jail
 OUTPUT_CAP = 64_000  # bytes of terminal output kept, the end of it
 _POLL = 0.1  # seconds between two looks at memory

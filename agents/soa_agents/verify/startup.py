@@ -14,6 +14,8 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+_COLLECTS = "SOA_REQUESTS" in os.environ and "SOA_FRESH" not in os.environ  # a test server
+
 
 def _mend_paths(moved: str) -> None:
     """Where the tree is a copy, lead import paths and editable installs from the real tree to it."""
@@ -34,7 +36,7 @@ def _mend_paths(moved: str) -> None:
 def _record() -> None:
     import soa_recorder  # type: ignore[import-not-found]  # recorder.py, under the name of its copy
 
-    owner = os.getpid() if "SOA_REQUESTS" in os.environ else None
+    owner = os.getpid() if _COLLECTS else None
     recorder = soa_recorder.Recorder(os.environ["SOA_ROOT"], os.environ["SOA_RAN"], owner)
     recorder.start()
     soa_recorder.early = recorder
@@ -53,6 +55,6 @@ def _hand_over() -> None:
 
 if "SOA_MOVED" in os.environ:
     _mend_paths(os.environ["SOA_MOVED"])
-if "SOA_RAN" in os.environ and ("SOA_RESULTS" not in os.environ or "SOA_REQUESTS" in os.environ):
+if "SOA_RAN" in os.environ and ("SOA_RESULTS" not in os.environ or _COLLECTS):
     _record()
 _hand_over()

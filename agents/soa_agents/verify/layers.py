@@ -1,0 +1,133 @@
+"""The jail of one candidate inside the jail of its test server: nothing that it writes outlives it.
+
+Copied beside the tests; Python 3.9 or newer, standard library only. The child that the server has forked gets
+namespaces of its own, the candidate's files laid over the tree, and then the layers that a cold run has.
+"""
+
+# ruff: noqa: PTH102, PTH103, PTH108, PTH109, PTH112, PTH113, PTH114, PTH116, PTH118, PTH120, PTH122, PTH123, PTH208
+# (strings in, strings out; every millisecond here is one of each candidate's)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+
+import soa_kernel as kernel  # type: ignore[import-not-found]  # kernel.py, under the name of its copy
+
+OWN, LAYER = "/soa", "/soa/layer"
+_OVERLAID = ("/tmp", "/soa/home")  # noqa: S108 - of this jail alone; what importing has put there stays visible
+_EMPTIED = ("/var/tmp", "/dev/shm", "/soa/ran")  # noqa: S108 - likewise
+_DEVICES = tuple(
+    f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts")
+)
+_LOCAL_SOCKETS = (1, 2, 10, 16)  # as in a cold run: all confined by the network namespace
+_ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER})
+
+
+def enter(tree: str, files: Mapping[str, bytes], megabytes: int) -> None:
+    """Move this process into a jail of its own with `files` laid over `tree`; raises `OSError`."""
+    here = os.getcwd()
+    _own_namespaces()
+    kernel.mount("tmpfs", LAYER, "tmpfs", 2 | 4, f"size={megabytes}m,mode=755")
+    for number, place in enumerate((tree, *_OVERLAID)):
+        inner = [] if place == tree else _mounted_below(place)
+        if inner:
+            _copy(place, f"{LAYER}/{number}", inner)
+        else:
+            _overlay(place, f"{LAYER}/{number}")
+    for place in _EMPTIED:
+        if os.path.isdir(place):
+            kernel.mount("tmpfs", place, "tmpfs", 2 | 4, f"size={max(64, megabytes // 4)}m,mode=1777")
+    for name, data in files.items():
+        _lay(os.path.join(tree, name), data)
+    os.chdir(here)
+    _lock(tree)
+
+
+def _own_namespaces() -> None:
+    user, group = os.getuid(), os.getgid()
+    kernel.unshare(kernel.NEW_USER | kernel.NEW_MOUNT | kernel.NEW_IPC)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        number = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        try:
+            os.write(number, text.encode())
+        finally:
+            os.close(number)
+
+
+def _overlay(place: str, layer: str) -> None:
+    """Have writes below `place` end in `layer`; the path may hold what separates mount options."""
+    for name in ("", "/over", "/work"):
+        os.mkdir(layer + name)
+    os.chmod(f"{layer}/over", stat.S_IMODE(os.stat(place).st_mode))  # noqa: PTH101 - as above
+    os.chdir(place)
+    options = f"lowerdir=.,upperdir={layer}/over,workdir={layer}/work,userxattr"
+    kernel.mount("overlay", place, "overlay", 2 | 4, options)
+
+
+def _mounted_below(place: str) -> list[str]:
+    """What is mounted below `place`, outermost first: a tree that lies there, say. No overlay holds that."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        points = [os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1")) for line in file]
+    return sorted({point for point in points if point.startswith(place + "/")})
+
+
+def _copy(place: str, layer: str, inner: list[str]) -> None:
+    """Have a copy of `place` in its place, with the mounts below it where they were."""
+    ahead = {os.path.relpath(point, place).partition("/")[0] for point in inner}
+    os.mkdir(layer)
+    kernel.mount("tmpfs", layer, "tmpfs", 2 | 4, "mode=1777")
+    for name in os.listdir(place):
+        if name not in ahead:
+            _copy_one(os.path.join(place, name), os.path.join(layer, name))
+    for point in inner:
+        target = os.path.join(layer, os.path.relpath(point, place))
+        if not os.path.lexists(target):
+            os.makedirs(target if os.path.isdir(point) else os.path.dirname(target), exist_ok=True)
+            if not os.path.isdir(point):
+                open(target, "wb").close()
+        if not any(point.startswith(other + "/") for other in inner):
+            kernel.mount(point, target, "", kernel.MS_BIND | kernel.MS_REC)
+    kernel.mount(layer, place, "", kernel.MS_BIND | kernel.MS_REC)
+
+
+def _copy_one(source: str, target: str) -> None:
+    if os.path.isdir(source) and not os.path.islink(source):
+        shutil.copytree(source, target, symlinks=True)
+    elif os.path.islink(source) or os.path.isfile(source):
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _lay(target: str, data: bytes) -> None:
+    """Put a file of the candidate into the tree, and take away the byte code of what it replaces."""
+    folder, name = os.path.split(target)
+    os.makedirs(folder, exist_ok=True)
+    mode = 0o644
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(os.stat(target).st_mode)
+        os.unlink(target)
+    number = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(number, "wb") as file:
+        file.write(data)
+    stem = os.path.splitext(name)[0]
+    cache = os.path.join(folder, "__pycache__")
+    for stale in os.listdir(cache) if os.path.isdir(cache) else ():
+        if stale.startswith(f"{stem}.") and stale.endswith(".pyc"):
+            os.unlink(os.path.join(cache, stale))
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, f"{stem}.pyc"))
+
+
+def _lock(tree: str) -> None:
+    kernel.drop_capabilities(_ROOT_KEEPS if os.getuid() == 0 else frozenset())
+    if kernel.landlock_version():
+        writable = (tree, *_OVERLAID, *_EMPTIED, *_DEVICES)
+        kernel.landlock(("/",), writable, network=True)
+    kernel.seccomp(_LOCAL_SOCKETS)

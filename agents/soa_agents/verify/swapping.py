@@ -1,0 +1,342 @@
+"""Puts a candidate into the collected process: the code of live functions, and what it adds to its module.
+
+Copied beside the tests; runs in the child of a test server only: Python 3.9 or newer, standard library only.
+What may be put there `soundness` decides; here is what only the live objects can tell.
+"""
+
+# ruff: noqa: I001, PTH119, PTH120, PTH123, S102 - strings in, strings out; executing is the purpose
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import builtins
+import gc
+import importlib
+import importlib.util
+import linecache
+import os
+import re
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from soa_soundness import (  # type: ignore[import-not-found]  # soundness.py, under the name of its copy
+    Added,
+    Changes,
+    Outline,
+    Refused,
+    changes,
+    first_line,
+    names_added,
+    names_evaluated,
+    outline,
+)
+
+_KINDS = 0x20 | 0x80 | 0x100 | 0x200  # generator, coroutine, iterable coroutine, asynchronous generator
+_QUIET = frozenset({"abc", "builtins", "collections", "contextlib", "dataclasses", "functools", "typing"})
+_LISTS = re.compile(r"\b(?:dir|vars|getmembers)\(\s*([\w.]+)|([\w.]+)\.__dict__\b")
+_OWN = re.compile(r"\b(?:dir|vars|globals|locals)\(\)|__dict__\b|\bgetmembers\(")
+_STAR = re.compile(r"^\s*from\s+(\S+)\s+import\s+\*", re.MULTILINE)
+
+
+class Known(NamedTuple):
+    """What the server has found out before it forks; children only read it."""
+
+    root: str
+    functions: dict[str, dict[tuple[int, str], list[Any]]]  # file -> (first line, name) -> live functions
+    modules: dict[str, list[Any]]  # file -> its modules
+    ran: set[tuple[str, int]]  # functions that ran while collecting
+    listed: set[str]  # modules, by last name, whose names something may have listed; "" for any
+    starred: set[str]  # likewise, by `from … import *`
+    texts: dict[str, tuple[str, Outline]]  # filled as files are asked about
+
+
+def look_around(root: str, ran: set[tuple[str, int]]) -> Known:
+    """Gather the live functions and modules of the workspace, once, at the end of collecting."""
+    real: dict[str, str] = {}
+
+    def place(name: str) -> str:
+        if name not in real:
+            path = os.path.realpath(name)
+            real[name] = path if path.startswith(root + os.sep) and not name.startswith("<") else ""
+        return real[name]
+
+    functions: dict[str, dict[tuple[int, str], list[Any]]] = {}
+    for each in gc.get_objects():
+        if type(each) is types.FunctionType:
+            code = each.__code__
+            file = place(code.co_filename)
+            if file:
+                key = (code.co_firstlineno, code.co_name)
+                functions.setdefault(file, {}).setdefault(key, []).append(each)
+    modules: dict[str, list[Any]] = {}
+    for module in list(sys.modules.values()):
+        file = place(str(getattr(module, "__file__", None) or "<none>"))
+        if file:
+            modules.setdefault(file, []).append(module)
+    listed, starred = _listings(modules)
+    return Known(root, functions, modules, ran, listed, starred, {})
+
+
+def _listings(modules: dict[str, list[Any]]) -> tuple[set[str], set[str]]:
+    """Which modules' names the workspace's files may list, as far as their texts tell."""
+    listed: set[str] = set()
+    starred: set[str] = set()
+    for path, same in modules.items():
+        text = read(path)
+        for name in _STAR.findall(text):
+            starred.add(name.rpartition(".")[2] or os.path.basename(os.path.dirname(path)))
+        for found in _LISTS.finditer(text):
+            listed |= set(_named(found.group(1) or found.group(2), same[0]))
+    return listed, starred
+
+
+def _named(dotted: str, module: Any) -> Iterator[str]:
+    """The last names of the modules that an expression in `module` may mean."""
+    thing: Any = module
+    for part in dotted.split("."):
+        thing = getattr(thing, part, None)
+    if isinstance(thing, types.ModuleType):
+        yield thing.__name__.rpartition(".")[2]
+    elif thing is None and "mod" in dotted.lower():
+        yield ""
+
+
+def read(path: str) -> str:
+    """A Python file's text with the line ends Python sees; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return importlib.util.decode_source(file.read())
+    except (OSError, UnicodeDecodeError, SyntaxError):
+        return ""
+
+
+def learn(known: Known, path: str) -> None:
+    """Before forking: keep the outline of a file that is asked about for the first time."""
+    if path not in known.texts and path in known.modules:
+        text = read(path)
+        known.texts[path] = (text, outline(text))
+
+
+def swap(known: Known, path: str, data: bytes) -> None:
+    """Make this process as if it had imported `data` from `path`. Raises `Refused`, perhaps half-way."""
+    linecache_had = linecache.cache.pop(path, None)
+    same = known.modules.get(path, [])
+    if not same:
+        if path in known.functions or any(file == path for file, _ in known.ran):
+            raise Refused("the file was run without being imported")
+        return  # nobody has imported it yet: whoever does finds the candidate
+    if len(same) > 1:
+        raise Refused("the file was imported under two names")
+    module = same[0]
+    if type(getattr(module.__spec__, "loader", None)).__name__ != "SourceFileLoader":
+        raise Refused("the file was not imported in the usual way")
+    if linecache_had is not None:
+        raise Refused("something has read the file's source")
+    old, known_outline = known.texts[path]
+    try:
+        text = importlib.util.decode_source(data)
+    except (UnicodeDecodeError, SyntaxError):
+        raise Refused("it cannot be decoded") from None
+    found = changes(old, text, known_outline)
+    code = _compiled(found.tree, path, known_outline.flags)
+    _Swap(known, path, module, found, code).do()
+
+
+def _compiled(tree: ast.Module, path: str, flags: int) -> types.CodeType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            code: types.CodeType = compile(tree, path, "exec", flags=flags, dont_inherit=True)
+        except (SyntaxError, Warning, ValueError) as problem:
+            raise Refused(f"it does not compile quietly: {problem}") from None
+    return code
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            yield const
+            yield from _codes(const)
+
+
+class _Swap:
+    """One file's changes on their way into its module."""
+
+    def __init__(self, known: Known, path: str, module: Any, found: Changes, code: types.CodeType) -> None:
+        self.known, self.path, self.module, self.found = known, path, module, found
+        self.live = known.functions.get(path, {})
+        self.codes = {(c.co_firstlineno, c.co_name): c for c in _codes(code)}
+        self.names = vars(module)
+
+    def do(self) -> None:
+        ready = [self._replacement(old, new) for old, new in self.found.changed]
+        homes = [self._home(each.path) for each in self.found.added]
+        for functions, code in ready:
+            for function in functions:
+                function.__code__ = code
+        for old, new in self.found.moved:
+            self._follow(self.live.get((first_line(old), old.name), []), self._new_code(new))
+        self._shift()
+        for each, home in zip(self.found.added, homes):  # noqa: B905 - not in the oldest Python
+            self._add(each, home)
+
+    def _new_code(self, node: Any) -> Any:
+        return self.codes.get((first_line(node), node.name))
+
+    def _replacement(self, old: Any, new: Any) -> tuple[list[Any], types.CodeType]:
+        """The live functions of a definition and their new code; raises `Refused`."""
+        functions = self.live.get((first_line(old), old.name), [])
+        code = self._new_code(new)
+        if not functions or code is None:
+            raise Refused(f"no live function is {old.name}")
+        before = functions[0].__code__
+        if any(f.__code__ is not before for f in functions):
+            raise Refused(f"{old.name} exists more than once")
+        if (self.path, before.co_firstlineno) in self.known.ran:
+            raise Refused(f"{old.name} ran while the tests were collected")
+        if before.co_freevars != code.co_freevars:
+            raise Refused(f"{old.name} uses other names of what surrounds it")
+        if (before.co_flags ^ code.co_flags) & _KINDS and (
+            old.decorator_list or "." in functions[0].__qualname__
+        ):
+            raise Refused(f"{old.name} became another kind of function")
+        if sys.getrefcount(before) > len(functions) + 2:  # `before` and the argument
+            raise Refused(f"something else holds the code of {old.name}")
+        return functions, code
+
+    def _follow(self, functions: list[Any], code: types.CodeType | None) -> None:
+        """Give functions that are as they were the lines at which they stand now."""
+        for function in functions:
+            if code is not None and function.__code__.co_freevars == code.co_freevars:
+                function.__code__ = code
+
+    def _shift(self) -> None:
+        region = self.found.region
+        down = region.new_end - region.old_end
+        if not down:
+            return
+        for (line, _), functions in self.live.items():
+            if line > region.old_end:
+                for function in functions:
+                    function.__code__ = _moved(function.__code__, down)
+        for thing in list(self.names.values()):  # since 3.13 classes know where they begin
+            line = vars(thing).get("__firstlineno__", 0) if isinstance(thing, type) else 0
+            if line > region.old_end and thing.__module__ == self.module.__name__:
+                type.__setattr__(thing, "__firstlineno__", line + down)
+
+    def _home(self, path: tuple[str, ...]) -> Any:
+        """The class that is to get a new method; None for the module. Raises `Refused`."""
+        if not path:
+            return None
+        home: Any = self.module
+        for name in path:
+            home = vars(home).get(name)
+            if type(home) is not type or home.__module__ != self.module.__name__:
+                raise Refused("a method was added to a class that is not a plain one")
+        if home.__qualname__ != ".".join(path) or any(
+            "__init_subclass__" in vars(c) for c in home.__mro__[:-1]
+        ):
+            raise Refused("a method was added to a class that others know of")
+        return home
+
+    def _add(self, added: Added, home: Any) -> None:
+        statement = added.statement
+        for name in names_added(statement):
+            self._check_new(name, statement, home)
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            self._check_quiet(statement, added.after)
+        elif not isinstance(statement, ast.Assign):
+            self._check_imports(statement)
+        tree = ast.Module([statement], [])
+        space: dict[str, Any] = {} if home else self.names
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                exec(_compiled(tree, self.path, self.known.texts[self.path][1].flags), self.names, space)
+            except Exception as problem:
+                raise Refused(f"an addition does not execute: {problem!r}") from None
+        if home:
+            self._add_method(home, statement, space)
+
+    def _check_new(self, name: str, statement: ast.stmt, home: Any) -> None:
+        if home:
+            taken = any(name in vars(c) for c in (*home.__mro__, *_below(home)))
+        else:
+            taken = name in self.names or hasattr(builtins, name)
+        if taken and not (isinstance(statement, ast.Import) and self._imported_before(statement)):
+            raise Refused(f"{name} is not a new name")
+        last = self.module.__name__.rpartition(".")[2]
+        _, known = self.known.texts[self.path]
+        open_star = last in self.known.starred and "__all__" not in known.bound and not name.startswith("_")
+        if last in self.known.listed or "" in self.known.listed or open_star or self._lists_itself():
+            raise Refused("something lists the names of the module")
+
+    def _imported_before(self, statement: ast.Import) -> bool:
+        names = [(a.asname or a.name.partition(".")[0], a.name) for a in statement.names]
+        return all(self.names.get(bound) is sys.modules.get(name, self) for bound, name in names)
+
+    def _lists_itself(self) -> bool:
+        return _OWN.search(self.known.texts[self.path][0]) is not None
+
+    def _check_quiet(self, node: Any, after: int) -> None:
+        """What the definition evaluates must mean at the module's end what it means at its place."""
+        known = self.known.texts[self.path][1]
+        annotations = not known.flags & __future__.annotations.compiler_flag
+        for name in names_evaluated(node, annotations=annotations):
+            bound = known.bound.get(name, [])
+            if len(bound) > 1 or any(line > after for line in bound):
+                raise Refused(f"{name} may mean something else where it is used")
+            thing = self.names.get(name, getattr(builtins, name, None))
+            home = (
+                thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
+            )
+            calls = any(isinstance(n, ast.Call) for d in node.decorator_list for n in ast.walk(d))
+            called = calls or any(isinstance(d, ast.Name) and d.id == name for d in node.decorator_list)
+            if called and str(home).partition(".")[0] not in _QUIET:
+                raise Refused(f"{name} would be called while importing")
+        defaults = [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+        if any(isinstance(n, ast.Call) for d in defaults for n in ast.walk(d)):
+            raise Refused("a default is computed while importing")
+
+    def _check_imports(self, statement: Any) -> None:
+        """Only modules of the standard library, or loaded ones from outside the workspace."""
+        if getattr(statement, "level", 0):
+            raise Refused("a module of the workspace is imported anew")
+        standard: Any = getattr(sys, "stdlib_module_names", ())
+        one = isinstance(statement, ast.ImportFrom)
+        names: list[str] = [statement.module] if one else [a.name for a in statement.names]
+        for name in names:
+            loaded = sys.modules.get(name)
+            file = os.path.realpath(str(getattr(loaded, "__file__", "") or ""))
+            if file.startswith(self.known.root + os.sep) and "-packages" not in file:
+                raise Refused("a module of the workspace is imported anew")
+            if loaded is None and name.partition(".")[0] not in standard:
+                raise Refused(f"{name} was not loaded before")
+
+    def _add_method(self, home: type, statement: Any, space: dict[str, Any]) -> None:
+        made = space[statement.name]
+        function = made.__func__ if isinstance(made, (staticmethod, classmethod)) else made
+        code = self._new_code(statement)
+        if type(function) is not types.FunctionType or code is None or code.co_freevars:
+            raise Refused("a method was added that is more than a function")
+        function.__code__ = code
+        function.__qualname__ = f"{home.__qualname__}.{statement.name}"
+        setattr(home, statement.name, made)
+
+
+def _below(home: type) -> Iterator[type]:
+    subclasses: list[type] = type.__subclasses__(home)
+    for each in subclasses:
+        yield each
+        yield from _below(each)
+
+
+def _moved(code: types.CodeType, down: int) -> types.CodeType:
+    """The same code, `down` lines further below."""
+    consts = tuple(_moved(c, down) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+    return code.replace(co_firstlineno=code.co_firstlineno + down, co_consts=consts)
