@@ -70,6 +70,32 @@ def graph(files: dict[str, str] = FILES) -> CallGraph:
     return CallGraph({path: file_facts(path, text) for path, text in files.items()})
 
 
+USES = {  # the body of `def test_f(a, *b, c=d, **e)` -> what it uses beside the default `d` and its fixture
+    "g(h.i.j, k=l)": "g h.i.j l",
+    "m = n; m.o.p(); (q, [r, *s]) = t; q.u; s()": ".o .p .u n t",
+    "for v in w: v.x()\n    else: y": ".x w y",
+    "with a1 as b1: b1(a.c1)": ".c1 a1",
+    "return [d1 for d1, e1 in f1 if (g1 := e1).h1] + g1": ".h1 f1",
+    "self.i1.j1 = (lambda k1: k1 + l1)(cls.m1)": ".j1 cls.m1 l1 self.i1",
+    "g()\\\n     .n1.o1[p1].q1": ".n1 .o1 .q1 g p1",
+    "import r1.s1 as t1; from .u1 import v1 as w1": "",
+    "return f'{x1!r} y1 {z1.ä:>{é}}'  # a2": "x1 z1.ä é",
+    "match b2:\n        case c2.D2(e2=1): f2": "b2 c2.D2 f2",
+    "@h2(i2)\n    def j2(): k2": "",
+    "class L2(m2, n2=o2):\n        p2 = q2": "m2 o2 q2",
+    "g(": "g",
+}
+
+
+@pytest.mark.parametrize("body", USES)
+@pytest.mark.parametrize("before", ["", "\ufeff", "# é ü \n"])
+def test_the_names_that_a_function_uses(body: str, before: str) -> None:
+    text = f"{before}def test_f(a, *b, c=d, **e):\n    {body}\n"
+    found = file_facts("test_a.py", text).functions[0].uses
+    assert sorted({*found} - {"a", "d"}) == USES[body].split()
+    assert {"a", "d"} <= {*found}
+
+
 CALLEES = {
     "src/shop/cart.py::total": ["cart.py::total.<locals>.one"],
     "src/shop/cart.py::total.<locals>.one": ["helpers.py::rounded"],

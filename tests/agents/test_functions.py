@@ -287,6 +287,24 @@ def test_dedenting_moves_code_and_docstrings_but_no_data() -> None:
     assert dedented(crlf, functions("a.py", crlf)[0]) == dedented(text, found)
 
 
+def test_a_function_is_dedented_whatever_stands_around_it() -> None:
+    inner = '\tdef f(self):\n\t\tx = """\n\tdata"""\n\t\treturn x\n'
+    for around in ("class A:\n{}", "class A:\n\tx = (]\n{}", "class A:\n{}\tx x\n}}", "if x:\n\ty\n{}'"):
+        text = around.format(inner)
+        found = next(f for f in functions("a.py", text) if f.id.name == "f")
+        assert dedented(text, found) == 'def f(self):\n\tx = """\n\tdata"""\n\treturn x'
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", "\ufeff# ü\r", "\r\n\r\n"])
+def test_lines_are_counted_as_python_counts_them(before: str) -> None:
+    text = f"{before}x = '\x0c'\r@d\ndef f(): pass\r\ndef g(): pass\n"
+    _, first, second = ast.parse(text.removeprefix("\ufeff")).body
+    assert [f.line for f in functions("a.py", text)] == [
+        first.lineno - 1,
+        second.lineno,
+    ]  # with its decorator
+
+
 @given(sources())
 def test_dedented_sources_parse(text: str) -> None:
     for found in functions("a.py", text):

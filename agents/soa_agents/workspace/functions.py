@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tree_sitter import Node
 
@@ -15,6 +16,9 @@ from soa_agents.workspace.syntax import Span, Syntax, docstring_of, parse, state
 
 __all__ = ["Function", "Scope", "Span", "dedented", "definitions", "functions", "innermost", "spans"]
 
+# Texts whose functions are remembered. A job asks for those of the same few texts at every turn (folding its
+# events, judging candidates, naming what ran); as the values are frozen, all can have the same ones.
+_KEPT = 32
 # Only these can hold a definition; expressions are never walked.
 _HOLDERS = frozenset(
     {"module", "block", "ERROR", "decorated_definition", "function_definition", "class_definition"}
@@ -51,11 +55,22 @@ def functions(path: str, text: str) -> tuple[Function, ...]:
 
     `@overload` declarations are part of the implementation that follows them and not listed themselves.
     """
+    return _functions(path, text)
+
+
+@lru_cache(maxsize=_KEPT)
+def _functions(path: str, text: str) -> tuple[Function, ...]:
     syntax = parse(text)
+    return tuple(found for _, found in defined(path, syntax, definitions(syntax, path.endswith(".pyi"))))
+
+
+def defined(
+    path: str, syntax: Syntax, found: Iterable[tuple[Node, Scope]]
+) -> Iterator[tuple[Node, Function]]:
+    """The functions among `definitions`, each with its `def`."""
     seen: Counter[str] = Counter()
     overloads: defaultdict[str, list[Span]] = defaultdict(list)
-    found: list[Function] = []
-    for node, scope in definitions(syntax, declared=path.endswith(".pyi")):
+    for node, scope in found:
         if node.type == "class_definition":
             continue
         qualname = scope.prefix + name_of(syntax, node)
@@ -65,11 +80,8 @@ def functions(path: str, text: str) -> tuple[Function, ...]:
             continue
         seen[qualname] += 1
         numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
-        declared = tuple(overloads.pop(qualname, ()))
-        found.append(
-            _function(syntax, node, scope, _Naming(FunctionId(path, numbered), decorators, declared))
-        )
-    return tuple(found)
+        naming = _Naming(FunctionId(path, numbered), decorators, tuple(overloads.pop(qualname, ())))
+        yield node, _function(syntax, node, scope, naming)
 
 
 def innermost(found: tuple[Function, ...], offset: int) -> Function | None:
@@ -93,7 +105,7 @@ def dedented(text: str, function: Function) -> str:
     """
     source = text[function.span.start : function.span.end]
     if function.indent and ("\n" in source or "\r" in source):
-        source = _shift(text, function)
+        source = _shift(source, function.indent)
     return re.sub(r"\r\n?", "\n", source)
 
 
@@ -162,7 +174,7 @@ def _function(syntax: Syntax, node: Node, scope: Scope, naming: _Naming) -> Func
         signature=signature,
         docstring=docstring,
         body=Span(start, max(start, span.end) if rest else start),
-        line=syntax.line(span.start),
+        line=syntax.first_line(with_decorators(node)),
         indent=indent_at(syntax.text, span.start),
         is_stub=not scope.declares and not abstract and all(_is_placeholder(syntax, each) for each in rest),
         is_async=node.children[0].type == "async",
@@ -233,16 +245,19 @@ def _is_placeholder(syntax: Syntax, statement: Node) -> bool:
     )
 
 
-def _shift(text: str, function: Function) -> str:
-    """The source without the function's indentation, string contents left alone."""
-    syntax = parse(text)
-    span = function.span
+def _shift(source: str, indent: str) -> str:
+    """The source without its indentation, string contents left alone.
+
+    It is parsed by itself, under a line that it may be indented below: the file around it may be long.
+    """
+    syntax = parse(f"if 1:\n{indent}{source}\n")
+    before = len(syntax.text) - len(source) - 1
     strings = (node for node in walk(syntax.root) if node.type == "string" and not _is_docstring(node))
-    inside = [each for each in map(syntax.span, strings) if span.start <= each.start < span.end]
-    parts, offset = [], span.start
-    for line in re.findall(r".*?(?:\r\n|\r|\n)|.+\Z", text[span.start : span.end], re.DOTALL):
-        held = any(start < offset < end for start, end in inside)
-        parts.append(line if held else line.removeprefix(function.indent))
+    long = [syntax.span(node) for node in strings if node.start_point.row < node.end_point.row]
+    parts, offset = [], before
+    for line in re.findall(r".*?(?:\r\n|\r|\n)|.+\Z", source, re.DOTALL):
+        held = any(start < offset < end for start, end in long)
+        parts.append(line if held else line.removeprefix(indent))
         offset += len(line)
     return "".join(parts)
 

@@ -23,7 +23,7 @@ from soa_agents.workspace.facts import FileFacts, file_facts
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import Snapshot, SourceFile, open_folders
 
-_VERSION = 1  # raised whenever `FileFacts` or what is read into it changes
+_VERSION = 2  # raised whenever `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
