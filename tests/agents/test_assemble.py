@@ -404,6 +404,18 @@ def test_several_files_and_one_target_twice() -> None:
     assert new == {PATH: "def f(x):\n    return x + 1\n", "b.py": "def h():\n    return 2\n"}
 
 
+def test_what_only_a_second_version_needs_is_left_out() -> None:
+    """Two agents wrote the same function of the workspace: nothing of the later one's helpers remains."""
+    place, text = FunctionId(PATH, "f"), "def f(x):\n    ...\n"
+    helped = written("def f(x):\n    return _g(x)", define("def _g(x):\n    ..."))
+    pieces = [
+        Piece(place, place, False, F, "a>f", "a"),
+        Piece(place, place, False, helped, "b>f", "b"),
+        Piece(FunctionId(PATH, "_g"), place, True, written("def _g(x):\n    return x"), "b>f/_g", "b>f"),
+    ]
+    assert assembled(text, *pieces) == "def f(x):\n    return x + 1\n"
+
+
 TWO = "def f(x):\n    ...\n\n\ndef g(x):\n    ...\n"
 
 

@@ -31,17 +31,29 @@ def assemble(texts: Mapping[str, str], pieces: Sequence[Piece]) -> Patch:
 
     `texts` holds every file the pieces name. Raises `KeyError` when a workspace function is not in its file.
     """
+    pieces = _first_versions(pieces)
     taken = {name for path in {piece.function.path for piece in pieces} for name in bindings(texts[path])}
     settled = merge_names(pieces, frozenset(taken))
     edits: list[Edit] = []
     for path in sorted({piece.function.path for piece in settled}):
         file = file_of(path, texts[path])
         here = [piece for piece in settled if piece.function.path == path]
-        replaced = {piece.function: piece for piece in reversed(here) if not piece.new}
         edits += file.imports([each for piece in here for each in piece.written.imports])
         edits += _insertions(file, here)
-        edits += [file.edit(piece) for piece in replaced.values()]
+        edits += [file.edit(piece) for piece in here if not piece.new]
     return make_patch(edits)
+
+
+def _first_versions(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces without later ones for the same workspace function and what the agents below them wrote."""
+    kept, replaced, gone = list[Piece](), set[FunctionId](), set[str]()
+    for piece in pieces:
+        if piece.mother in gone or (not piece.new and piece.function in replaced):
+            gone |= {piece.agent} - {""}
+            continue
+        kept.append(piece)
+        replaced |= set() if piece.new else {piece.function}
+    return kept
 
 
 def stubs_patch(
