@@ -15,12 +15,11 @@ from typing import Any
 import cattrs
 from soa_agents import wire
 from soa_agents.errors import ModelError, Refused, SoaError
-from soa_agents.models.relayed import no_editor
-from soa_agents.swarm.job import FolderRef, JobResult, JobState, JobUpdate, StartJob
+from soa_agents.swarm.job import JobResult, JobState, JobUpdate, StartJob
 from soa_agents.swarm.ledger import note_applied
 from soa_agents.workspace.snapshot import Snapshot
 
-from soa_server.lsp import consent, sentences, to_lsp
+from soa_server.lsp import sentences, to_lsp
 from soa_server.lsp.apply import Outcome, keep, offer, undo
 from soa_server.lsp.chat import Chat
 from soa_server.lsp.configuration import Configuration
@@ -31,15 +30,13 @@ from soa_server.lsp.jobs import (
     Job,
     Jobs,
     Request,
-    check_version,
     claim_name,
-    claimed,
     folders_of,
     taken_up,
-    targets,
 )
 from soa_server.lsp.person import Person
 from soa_server.lsp.progress import Progress
+from soa_server.lsp.starting import start_of
 from soa_server.lsp.supervisor import Engine
 
 JOB = "soa/job"
@@ -98,7 +95,7 @@ class Controller:
 
     async def _start(self, job: Job) -> None:
         try:
-            start = await self._prepare(job)
+            start = await start_of(job, self.jobs, self.configuration, self.person.client)
             self._running(job)
             key = await self._secret(job)
             job.handed_over = True
@@ -116,48 +113,6 @@ class Controller:
         except Exception:
             logger.exception("a job could not be started")
             self._end(job, self._update(job, "failed", sentences.broken(job.request.name)))
-
-    async def _prepare(self, job: Job) -> StartJob:
-        """Check the request, claim what it may write, read its settings; raises `Refused`."""
-        request, snapshot = job.request, job.snapshot
-        if request.interrupted is not None:
-            return await self._prepare_again(job, request.interrupted)
-        disk = file_of(request.uri)
-        check_version(request, job.document)
-        path = snapshot.path(disk) or disk.name
-        text = job.document.text if job.document else await asyncio.to_thread(snapshot.text, path)
-        if text is None or disk.suffix != ".py":
-            raise Refused(f"{disk.name} cannot be read as Python; check that it is a readable .py file.")
-        wanted = targets(job, path, text)
-        self.jobs.claim(job, claimed(request, path, text))
-        folder = snapshot.folder(path)
-        root = folder.root if folder is not None else disk.parent
-        job.resolved = await self.configuration.folder(root)
-        settings = job.resolved.settings
-        asks = request.kind != "runTests" and settings.model.provider == "editor"
-        if asks and "chat" not in self.person.client.supports:
-            raise no_editor()
-        return StartJob(
-            job_id=job.id,
-            kind=request.kind,
-            folders=tuple(FolderRef(each.name, str(each.root)) for each in snapshot.folders),
-            targets=wanted,
-            settings=replace(settings, protocol=request.protocol or settings.protocol),
-            buffers=dict(snapshot.buffers),
-            sandbox_consent=request.sandbox_consent
-            or job.resolved.sandbox_consent
-            or await asyncio.to_thread(consent.allowed, root),
-            accept_unproven=request.accept_unproven,
-            interpreter_choice=self.configuration.interpreter(root),
-        )
-
-    async def _prepare_again(self, job: Job, start: StartJob) -> StartJob:
-        """An interrupted job keeps its settings; only the open texts and where it may run are of today."""
-        self.jobs.claim(job, (target for target in start.targets if "::" in target and start.kind != "fix"))
-        root = job.snapshot.folders[0].root
-        job.resolved = await self.configuration.folder(root)
-        consented = start.sandbox_consent or await asyncio.to_thread(consent.allowed, root)
-        return replace(start, buffers=dict(job.snapshot.buffers), resume=True, sandbox_consent=consented)
 
     def _running(self, job: Job) -> None:
         self.person.notify(JOB, wire.params(self._update(job, "running", "")))

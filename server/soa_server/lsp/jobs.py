@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from soa_agents.errors import TargetBusy, TargetChanged, TargetMissing, UsageError
+from soa_agents.errors import TargetBusy, UsageError
 from soa_agents.swarm.job import JobKind, StartJob
-from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.outline import docstring_place
 from soa_agents.workspace.snapshot import Folder, Snapshot
 
 from soa_server.lsp.documents import Document, canonical
@@ -121,38 +119,6 @@ def claim_name(snapshot: Snapshot, name: str) -> str:
         return name
 
 
-def targets(job: Job, path: str, text: str) -> tuple[str, ...]:
-    """What the engine is asked for, and what of the file the job claims comes from it.
-
-    Raises `TargetMissing` when the file has no such function, docstring or stub.
-    """
-    request = job.request
-    if request.kind == "implementFile":
-        if not any(function.is_stub for function in functions(path, text)):
-            raise TargetMissing(f"{path} has no stubs to implement; open a file that has some.")
-        return (path,)
-    if not request.qualname:
-        return (path,)
-    function = FunctionId(path, request.qualname)
-    known = any(found.id == function for found in functions(path, text))
-    if request.kind == "stubs" and docstring_place(path, text, request.qualname) is None:
-        raise TargetMissing(f"{request.name} in {path} has no docstring to make stubs from; write one first.")
-    if request.kind != "stubs" and not known:
-        raise TargetMissing(
-            f"There is no function {request.qualname} in {path}; check its name and try again."
-        )
-    return (str(function),)
-
-
-def claimed(request: Request, path: str, text: str) -> tuple[str, ...]:
-    """The functions that a job may write from the start."""
-    if request.kind == "runTests":
-        return ()
-    if request.kind == "implementFile":
-        return tuple(str(function.id) for function in functions(path, text) if function.is_stub)
-    return (str(FunctionId(path, request.qualname)),)
-
-
 def taken_up(start: StartJob) -> Request:
     """The request that goes on with an interrupted job."""
     path, _, qualname = next(iter(start.targets), "").partition("::")
@@ -164,11 +130,3 @@ def taken_up(start: StartJob) -> Request:
 def folders_of(start: StartJob) -> tuple[Folder, ...]:
     """The folders of a job, named as they were when it was started."""
     return tuple(Folder(folder.name, Path(folder.root)) for folder in start.folders)
-
-
-def check_version(request: Request, document: Document | None) -> None:
-    """Raise `TargetChanged` when the command was made for another version than the open document's."""
-    if document is not None and request.version is not None and request.version != document.version:
-        raise TargetChanged(
-            f"{request.name} changed after this was offered, so nothing was started; pick the action again."
-        )
