@@ -10,27 +10,27 @@ from soa_agents.errors import NoSandbox
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
-from soa_agents.verify.report import Overlay, Report, Selection, TestRunner
-
-
-@dataclass(frozen=True, slots=True)
-class OnBuffers:
-    """A runner that lays the open buffers over the disk before anything else."""
-
-    inner: TestRunner
-    buffers: Overlay
-
-    async def run(self, overlay: Overlay, tests: Selection) -> Report:
-        """Run `tests` on the disk, the buffers over it and `overlay` over both."""
-        return await self.inner.run({**self.buffers, **overlay}, tests)
+from soa_agents.verify.ladder import Ladder
+from soa_agents.verify.report import Selection, TestRunner
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
-    """The runner of one folder and the interpreter it uses."""
+    """The runner of one folder, over the open buffers, and the interpreter it uses."""
 
     runner: TestRunner
     interpreter: Interpreter
+    ladder: Ladder | None = None
+
+    def warm_up(self, tests: Selection) -> None:
+        """Get a test server ready for `tests` while the model still thinks."""
+        if self.ladder is not None:
+            self.ladder.warm_up(tests)
+
+    async def close(self) -> None:
+        """Return when no test server is left."""
+        if self.ladder is not None:
+            await self.ladder.close()
 
 
 async def open_laboratory(place: Workplace, path: str) -> Laboratory:
@@ -51,4 +51,5 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
     runner = ColdRunner.open(
         folder.root, interpreter, tests, start.settings.limits, place.snapshot.prefix(folder)
     )
-    return Laboratory(OnBuffers(runner, start.buffers), interpreter)
+    ladder = Ladder(runner, start.buffers)
+    return Laboratory(ladder, interpreter, ladder)

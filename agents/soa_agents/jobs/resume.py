@@ -68,8 +68,8 @@ def unproven(before: State, now: State, stop: Stop) -> Verify | None:
     targets = [t for t in now.job.targets if t.function in stop.accepted]
     tests = tuple(sorted({name for t in targets for name in (*t.tests, *t.affected)} - seen))
     examples = {f for p in runs if isinstance(p.action, Verify) for f in p.action.selection.doctests} - shown
-    selection = Selection(tests, tuple(sorted(examples, key=str)))
-    if not files or selection == Selection():
+    selection = Selection(tests, tuple(sorted(examples, key=str)), cold=True)
+    if not files or not (tests or examples):
         return None
     number = sum(key.startswith("resumed:") for key in now.keys)
     return Verify(f"resumed:{number}:final", files, selection, "final")

@@ -27,7 +27,7 @@ from soa_agents.swarm.job import JobResult, StartJob
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
 from soa_agents.verify.guard import changes_tests
-from soa_agents.verify.report import Report
+from soa_agents.verify.report import Report, Selection
 from soa_agents.workspace.ids import FunctionId
 
 
@@ -157,10 +157,12 @@ class _Job:
                 price=self._start.settings.model.price,
             )
             self._engine = Engine(protocol, ports, state)
+            if len(state.job.targets) == 1:
+                laboratory.warm_up(Selection(state.target.tests))
             stop = await self._engine.run()
+            await self._prove_again(laboratory, stop)
         finally:
-            await model.aclose()
-        await self._prove_again(laboratory, stop)
+            await asyncio.gather(model.aclose(), laboratory.close())
         return ending.ended(self._start, self._engine.state, stop)
 
     async def _prove_again(self, laboratory: Laboratory, stop: Stop) -> None:

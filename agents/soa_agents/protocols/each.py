@@ -72,14 +72,14 @@ def _together(state: State, stops: dict[str, Stop]) -> tuple[Verify, ...] | Stop
         return Stop(verdict, accepted=good)
     pieces = accepted_pieces(state, good)
     affected = {name for t in state.job.targets if t.function in good for name in (*t.affected, *t.tests)}
-    selection = Selection(tests=tuple(sorted(affected)))
+    selection = Selection(tests=tuple(sorted(affected)), cold=True)
     run = Verify("together", candidate.files_of(state.job.texts, pieces), selection, "final")
     report = state.report(run.key)
     if report is None:
         return Stop("failed", state.keys[run.key].failed) if state.finished(run.key) else (run,)
     unknown, broken = judge.newly_red(state, run.key)
     if unknown:
-        before = Verify(judge.before_key(run.key), (), Selection(unknown), "final")
+        before = Verify(judge.before_key(run.key), (), Selection(unknown, cold=True), "final")
         return Stop("failed", state.keys[before.key].failed) if state.finished(before.key) else (before,)
     if judge.spoilt(report) or broken:
         return Stop("failed", "Each function passes alone, but together they break tests.")

@@ -24,7 +24,8 @@ class Stubs:
         if done.failed:
             return Stop("failed", done.failed)
         files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
-        run = Verify(f"{state.root}:final", files, Selection(state.target.affected), "candidate", state.root)
+        selection = Selection(state.target.affected, cold=True)
+        run = Verify(f"{state.root}:final", files, selection, "candidate", state.root)
         if not state.target.affected:
             return Stop("passed", accepted=(state.root,))
         report = state.report(run.key)

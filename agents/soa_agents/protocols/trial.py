@@ -8,6 +8,8 @@ from soa_agents.swarm.state import Node, State
 from soa_agents.verify.report import Report, Selection
 from soa_agents.workspace.ids import FunctionId
 
+_NOTHING = Selection(cold=True)
+
 
 def rounds_tried(state: State) -> int:
     """How many trials of the root's candidates have been measured."""
@@ -40,7 +42,7 @@ def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
     if report is None:
         return give_up(state, state.keys[key].failed)
     verdict = judge.verdict(state, report)
-    if verdict == "passed" and set(state.target.affected) > set(state.target.tests):
+    if verdict != "failed" and judge.owes_final(state, report) and _final(state, n).selection != _NOTHING:
         met = _whole(state, n)
         if met is not None:
             return met
@@ -63,9 +65,11 @@ def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
         return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
     unknown, broken = judge.newly_red(state, last.key)
     if unknown:
-        before = Verify(judge.before_key(last.key), (), Selection(unknown), "final", state.root)
+        before = Verify(judge.before_key(last.key), (), Selection(unknown, cold=True), "final", state.root)
         return give_up(state, state.keys[before.key].failed) if state.finished(before.key) else (before,)
-    return _again(state, n, last.key) if judge.spoilt(whole) or broken else None
+    trial = state.report(judge.trial_key(state.root, n))
+    confirmed = trial is not None and judge.confirms(state, trial, whole)
+    return _again(state, n, last.key) if judge.spoilt(whole) or broken or not confirmed else None
 
 
 def _again(state: State, n: int, key: str) -> Stop | str:
@@ -118,9 +122,15 @@ def own_examples(report: Report, function: FunctionId) -> bool:
 
 
 def _final(state: State, n: int) -> Verify:
+    """What the trial has not run in a new process: all of it, unless the trial itself was cold."""
     files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
-    others = tuple(name for name in state.target.affected if name not in state.target.tests)
-    selection = Selection(tests=others)
+    done = state.report(judge.trial_key(state.root, n))
+    if done is not None and done.rung == "cold":
+        others = tuple(name for name in state.target.affected if name not in state.target.tests)
+        selection = Selection(tests=others, cold=True)
+    else:
+        whole = tuple(dict.fromkeys([*state.target.tests, *state.target.affected]))
+        selection = Selection(whole, trial(state, n).selection.doctests, cold=True)
     return Verify(f"{state.root}:r{n}:final", files, selection, "final", state.root)
 
 

@@ -166,7 +166,7 @@ class Engine:
 
     def _known(self, verify: Verify) -> Report | None:
         """The report of the same run made before, or of one that has nothing to run."""
-        if verify.selection == Selection():
+        if verify.selection in (Selection(), Selection(cold=True)):
             return Report()
         same = (verify.candidate, verify.selection)
         runs = ((p.action, p.report) for p in self.state.keys.values() if isinstance(p.action, Verify))

@@ -181,8 +181,11 @@ def _prove_best(state: State, root: str, final: str) -> State:
     if unknown or whole is None:
         return state
     best = state.best[root]
-    good = not judge.spoilt(whole) and not broken
-    settled = replace(best, proven=good, verdict=best.verdict if good else "failed")
+    confirmed = judge.confirms(state.scope(root), best.report, whole)
+    good = not judge.spoilt(whole) and not broken and confirmed
+    settled = replace(
+        best, proven=good and best.verdict == "passed", verdict=best.verdict if good else "failed"
+    )
     return replace(state, best={**state.best, root: settled})
 
 
@@ -194,7 +197,7 @@ def _keep_best(state: State, scope: State, report: Report) -> State:
         report=report,
         verdict=verdict,
         score=judge.score(scope, report),
-        proven=verdict == "passed" and set(scope.target.affected) <= set(scope.target.tests),
+        proven=verdict == "passed" and not judge.owes_final(scope, report),
     )
     best = state.best.get(scope.root)
     better = best is None or (new.verdict == "passed", new.score) > (best.verdict == "passed", best.score)

@@ -64,6 +64,19 @@ def verdict(state: State, report: Report) -> Verdict:
     return "passed" if proof or shown else "untested"
 
 
+def owes_final(state: State, report: Report) -> bool:
+    """Whether a candidate whose trial ended well must be run once more before it is offered.
+
+    Everything affected has to run, and in a new process of its own.
+    """
+    return report.rung != "cold" or set(state.target.affected) > set(state.target.tests)
+
+
+def confirms(state: State, trial: Report, final: Report) -> bool:
+    """Whether the final run says of the root what its trial said; a cold trial has the last word itself."""
+    return trial.rung == "cold" or verdict(state, final) == verdict(state, trial)
+
+
 def spoilt(report: Report) -> bool:
     """Whether the run as a whole went wrong, so that it proves nothing."""
     return report.fault not in ("", "no_tests")

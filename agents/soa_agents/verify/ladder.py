@@ -2,8 +2,8 @@
 
 swap   put into a process that has collected the tests; where that provably equals a cold run
 fresh  a new pytest in a process that has the libraries loaded
-cold   `python -m pytest` in a new process: what is about to be offered, tests that start processes, and
-       whatever the others refuse or do not come back from
+cold   `python -m pytest` in a new process: what is there without a candidate, what is about to be offered,
+       tests that start processes, and whatever the others refuse or do not come back from
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Ladder:
     _starts_processes: set[str] = field(default_factory=set)
     _modules: tuple[str, ...] = ()
     _slots: asyncio.Semaphore | None = None
+    _warming: asyncio.Future[None] | None = None
 
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         """Run `tests` on the disk with the base and `overlay` over it. Raises `NoSandbox`."""
@@ -49,10 +50,12 @@ class Ladder:
         asked = self.cold.asked(tests)
         files = self._candidate(whole)
         named = self.cold.named_files(asked, self.cold.files(whole))
-        why = self._only_cold(tests, asked, named)
+        why = self._only_cold(tests, asked, named) if overlay else "nothing is changed"
         if not why:
             self._slots = self._slots or asyncio.Semaphore(self.workers)
             start = time.perf_counter()
+            if self._warming is not None:
+                await asyncio.wait({self._warming})
             async with self._slots:
                 for kind in self._rungs(files):
                     report, why = await self._run_on(kind, files, asked, (named, tests))
@@ -61,17 +64,23 @@ class Ladder:
         report = await self.cold.run(whole, tests)
         return replace(report, refused=why)
 
-    async def warm_up(self, tests: Selection) -> None:
-        """Have a server ready for `tests`, so that the first candidate does not wait for it."""
-        named = self.cold.named_files(self.cold.asked(tests), self.cold.files(self.base))
-        if self._only_cold(tests, self.cold.asked(tests), named):
-            return
+    def warm_up(self, tests: Selection) -> None:
+        """Begin to start a server for `tests`, so that the first candidate does not wait for it."""
+        asked = self.cold.asked(tests)
+        named = self.cold.named_files(asked, self.cold.files(self.base))
+        if not self._only_cold(tests, asked, named):
+            self._warming = asyncio.ensure_future(self._warm_up(named))
+
+    async def _warm_up(self, named: tuple[str, ...]) -> None:
         server = await self._take("swap", named)
         if isinstance(server, TestServer):
             await self._give_back(server)
 
     async def close(self) -> None:
         """End every server."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         servers = [server for same in self._idle.values() for server in same]
         self._idle.clear()
         await asyncio.gather(*(server.close() for server in servers))
