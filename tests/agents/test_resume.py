@@ -1,0 +1,217 @@
+"""Holds: a job that was killed, at whatever event, ends with the same patch, and no reply is bought twice;
+what was proven before is proven again; a job that must not be resumed is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from agents.playground import PATH, Expressions, Plain, play
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from killable import CHECKS, KEY, SCRIPT, SHOP, TESTS, Mill, answer, bought_twice, events, lay, start
+from openai_server import OpenAIServer
+from soa_agents import protocols
+from soa_agents.jobs import run_job
+from soa_agents.models.port import Prompt, Reply, Usage
+from soa_agents.protocols.each import accepted_pieces
+from soa_agents.swarm.actions import Ask, Stop
+from soa_agents.swarm.assemble import Piece
+from soa_agents.swarm.engine import Engine, Ports
+from soa_agents.swarm.events import ActionStarted, Event, JobEnded, Replied, Verified
+from soa_agents.swarm.fold import replay, without_lost_starts
+from soa_agents.swarm.job import AgentUpdate, JobResult, StartJob
+from soa_agents.swarm.ledger import Ledger, path_of
+from soa_agents.swarm.state import State
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ledger and caches of a test lie in a folder of its own."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(home / name))
+
+
+@pytest.fixture
+def model() -> Iterator[OpenAIServer]:
+    with OpenAIServer(answer) as server:
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return lay(tmp_path / "shop")
+
+
+def in_flight(log: list[Event]) -> int:
+    """How many calls were begun and have no reply."""
+    kept = without_lost_starts(log)
+    asks = [e for e in log if isinstance(e, ActionStarted) and isinstance(e.action, Ask)]
+    return len([e for e in asks if e not in kept])
+
+
+@pytest.mark.timeout(400)  # two processes for each of two dozen events
+def test_killed_at_every_event_a_job_ends_the_same_and_buys_nothing_twice(
+    root: Path, model: OpenAIServer
+) -> None:
+    with Mill(real=False) as mill:
+        whole = mill.run(start(root, model.base_url, "whole"))
+        assert whole is not None
+        assert whole.update.verdict == "passed"
+        log, calls = events(root, "whole"), len(model.requests)
+        for number in range(1, len(log)):
+            job, before = f"killed-{number}", len(model.requests)
+            assert mill.run(start(root, model.base_url, job), events=number) is None
+            lost = in_flight(events(root, job))
+            result = mill.run(start(root, model.base_url, job, resume=True))
+            assert result is not None
+            assert (result.patch, result.update.verdict) == (whole.patch, "passed"), log[number - 1]
+            assert result.update.usage == whole.update.usage
+            assert len(model.requests) - before <= calls + lost
+            after = events(root, job)
+            assert bought_twice(after) == []
+            assert isinstance(after[-1], JobEnded)
+            ran = [e for e in after[number:] if isinstance(e, Verified)]
+            assert ran, "the result was tested after the interruption"
+    assert KEY.encode() not in path_of(root).read_bytes()
+
+
+def reply(name: str, step: str) -> str:
+    text = SCRIPT[name][step]
+    return text if step == "feedback" else f"```python\n{text}\n```"
+
+
+REPLIES = {name: {step: [reply(name, step)] for step in steps} for name, steps in SCRIPT.items()}
+
+
+@dataclass
+class ByLog:
+    """A model whose answer depends on what is in the log and on nothing else."""
+
+    log: list[Event]
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        for _ in range(self.chance.randrange(20)):
+            await asyncio.sleep(0)
+        return Reply(reply(prompt.target.rpartition("::")[2], prompt.step), usage=Usage(1, 100, 0, 50))
+
+
+async def go_on(log: list[Event], seed: int) -> tuple[Stop, tuple[Piece, ...], State]:
+    """The rest of a job whose log broke off, with replies arriving in another order."""
+    runner = Expressions(PATH, SHOP, CHECKS)
+    ports = Ports(ByLog(log, random.Random(seed)), runner, Plain(), log.append, lambda state, event: None)
+    engine = Engine(protocols.choose("mother_child"), ports, replay(without_lost_starts(log)))
+    stop = await engine.run()
+    return stop, accepted_pieces(engine.state, stop.accepted), engine.state
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(0, 2**16), st.integers(0, 2**16))
+def test_a_log_that_breaks_off_anywhere_leads_to_the_same_end(
+    data: st.DataObject, seed: int, other: int
+) -> None:
+    played = asyncio.run(
+        play(protocols.choose("mother_child"), SHOP, CHECKS, REPLIES, shuffle=random.Random(seed))
+    )
+    whole = accepted_pieces(played.state, played.stop.accepted)
+    assert played.stop.verdict == "passed"
+    log = played.events[: data.draw(st.integers(2, len(played.events)))]
+    stop, pieces, state = asyncio.run(go_on(log, other))
+    assert (stop, pieces) == (played.stop, whole)
+    assert state == replay(log), "what was written down is what was"
+    assert bought_twice(log) == []
+
+
+def resumed(job: StartJob) -> JobResult:
+    return asyncio.run(run_job(job, None, lambda update: None, asyncio.Event()))
+
+
+def test_what_was_green_and_fails_now_is_not_offered(root: Path, model: OpenAIServer) -> None:
+    """Killed after its last test run, the job has nothing left to do but to prove its result again."""
+    with Mill() as mill:
+        assert mill.run(start(root, model.base_url, "whole")) is not None
+        log = events(root, "whole")
+        assert isinstance(log[-2], Verified)
+        for job in ("same", "other"):
+            assert mill.run(start(root, model.base_url, job), events=len(log) - 1) is None
+        same = mill.run(start(root, model.base_url, "same", resume=True))
+        assert same is not None
+        assert (same.update.verdict, same.offer) == ("passed", "apply")
+        (root / "tests/test_shop.py").write_text(TESTS.replace("198", "200"))
+        other = mill.run(start(root, model.base_url, "other", resume=True))
+    assert other is not None
+    assert (other.update.state, other.offer) == ("refused", "keep")
+    assert "test_much passed before the interruption and fails now" in other.update.message
+
+
+def test_a_changed_file_is_refused_until_its_text_is_back(root: Path, model: OpenAIServer) -> None:
+    shop = root / "shop.py"
+    with Mill(real=False) as mill:
+        assert mill.run(start(root, model.base_url, "job"), events=8) is None
+        asked = len(model.requests)
+        shop.write_text(SHOP + "\nMORE = 1\n")
+        refused = resumed(start(root, model.base_url, "job", resume=True))
+        assert (refused.update.state, refused.refusal) == ("refused", "TargetChanged")
+        assert "shop.py changed since the job was interrupted" in refused.update.message
+        assert len(model.requests) == asked
+        shop.write_text(SHOP)
+        result = mill.run(start(root, model.base_url, "job", resume=True))
+    assert result is not None
+    assert result.update.verdict == "passed"
+
+
+def test_who_must_not_go_on_is_told_why(root: Path, model: OpenAIServer) -> None:
+    with Mill(real=False) as mill:
+        mill.run(start(root, model.base_url, "ended"))
+        mill.run(start(root, model.base_url, "running"), events=6)
+    asked = len(model.requests)
+    with closing(Ledger.of(root)) as ledger:
+        assert ledger.claim("running")
+        told = {
+            job: resumed(start(root, model.base_url, job, resume=True)).update
+            for job in ("ended", "running", "nobody")
+        }
+        assert [entry.id for entry in ledger.entries() if not entry.ended] == ["running"]
+    assert {update.state for update in told.values()} == {"refused"}
+    assert "has ended (done)" in told["ended"].message
+    assert "is running already" in told["running"].message
+    assert "There is no job nobody" in told["nobody"].message
+    assert len(model.requests) == asked
+
+
+def test_a_resumed_job_tells_what_its_agents_did_before(root: Path, model: OpenAIServer) -> None:
+    heard: list[AgentUpdate] = []
+    with Mill(real=False) as mill:
+        mill.run(start(root, model.base_url, "job"), events=9)
+    cancelled = asyncio.Event()
+
+    def listen(update: object) -> None:
+        if isinstance(update, AgentUpdate):
+            heard.append(update)
+        if len(heard) == 3:
+            cancelled.set()
+
+    asyncio.run(run_job(start(root, model.base_url, "job", resume=True), None, listen, cancelled))
+    first = {update.function.rpartition("::")[2]: (update.state, update.step) for update in heard[:3]}
+    assert first == {"total": ("done", "skeleton"), "_line": ("done", "code"), "_less": ("done", "code")}
+
+
+async def test_an_error_of_our_own_leaves_a_job_that_can_be_resumed(root: Path, model: OpenAIServer) -> None:
+    def break_down(update: object) -> None:
+        if isinstance(update, AgentUpdate) and update.state == "done":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await run_job(start(root, model.base_url, "job"), None, break_down, asyncio.Event())
+    with closing(Ledger.of(root)) as ledger:
+        (job,) = ledger.interrupted()
+        replies = [event for event in ledger.events("job") if isinstance(event, Replied)]
+    assert (job.id, len(replies), job.last.usage and job.last.usage.calls) == ("job", 1, 1)
