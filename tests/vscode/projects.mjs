@@ -78,3 +78,154 @@ def _cents(amount: float) -> float:
     '*': { '*': ['Nothing to add.'] },
   },
 };
+
+export const SLUG = 'text/slug.py';
+const WRONG = `"""Slugs."""
+
+
+def slugify(title: str) -> str:
+    """Lower case words of letters and digits, joined by single hyphens."""
+    return title.lower().replace(" ", "-")
+`;
+
+/** A function with a body that fails two of its three tests. */
+export const slug = {
+  files: {
+    'pyproject.toml': basket.files['pyproject.toml'],
+    'text/__init__.py': '',
+    [SLUG]: WRONG,
+    'tests/test_slug.py': `from text.slug import slugify
+
+
+def test_words() -> None:
+    assert slugify("Two Words") == "two-words"
+
+
+def test_marks() -> None:
+    assert slugify("Well, then?") == "well-then"
+
+
+def test_blanks() -> None:
+    assert slugify("  a   b ") == "a-b"
+`,
+  },
+  answers: {
+    [`${SLUG}::slugify`]: {
+      '*': [
+        python(`
+import re
+
+
+def slugify(title: str) -> str:
+    return "-".join(re.findall(r"[a-z0-9]+", title.lower()))
+`),
+      ],
+    },
+  },
+};
+
+export const STOCK = 'shop/stock.py';
+
+/** A module that is only a docstring, and the stubs that come of it. */
+export const stock = {
+  files: {
+    'pyproject.toml': basket.files['pyproject.toml'],
+    'shop/__init__.py': '',
+    [STOCK]: `"""The stock of a shop.
+
+\`add(stock, name, number)\` returns the stock with so many more of a thing; \`missing(stock, names)\` lists the
+names that are not in stock, in their order.
+"""
+`,
+    'tests/test_stock.py': `import shop.stock
+
+
+def test_there() -> None:
+    assert shop.stock.__doc__
+`,
+  },
+  answers: {
+    '*': {
+      stubs: [
+        python(`
+def add(stock: dict[str, int], name: str, number: int) -> dict[str, int]:
+    """The stock with so many more of a thing.
+
+    >>> add({}, "pen", 2)
+    {'pen': 2}
+    """
+    ...
+
+
+def missing(stock: dict[str, int], names: list[str]) -> list[str]:
+    """The names that are not in stock, in their order.
+
+    >>> missing({"pen": 1}, ["ink", "pen"])
+    ['ink']
+    """
+    ...
+`),
+      ],
+    },
+  },
+};
+
+export const WORDS = 'text/words.py';
+
+/** Two stubs in one file. */
+export const words = {
+  files: {
+    'pyproject.toml': basket.files['pyproject.toml'],
+    'text/__init__.py': '',
+    [WORDS]: `"""Words."""
+
+
+def longest(text: str) -> str:
+    """The longest word; the first of several."""
+    ...
+
+
+def initials(text: str) -> str:
+    """The first letters of all words."""
+    ...
+`,
+    'tests/test_words.py': `from text.words import initials, longest
+
+
+def test_longest() -> None:
+    assert longest("a bbb cc ddd") == "bbb"
+
+
+def test_initials() -> None:
+    assert initials("self organized agents") == "soa"
+`,
+  },
+  answers: {
+    [`${WORDS}::longest`]: { '*': [python('def longest(text: str) -> str:\n    return max(text.split(), key=len)')] },
+    [`${WORDS}::initials`]: { '*': [python('def initials(text: str) -> str:\n    return "".join(word[0] for word in text.split())')] },
+  },
+};
+
+/** A stub that no test runs: the result is shown first, with tests that the agent wrote. */
+export const untested = {
+  files: {
+    'pyproject.toml': basket.files['pyproject.toml'],
+    'text/__init__.py': '',
+    [WORDS]: words.files[WORDS],
+    'tests/test_other.py': 'def test_other() -> None:\n    assert True\n',
+  },
+  answers: {
+    [`${WORDS}::longest`]: {
+      skeleton: words.answers[`${WORDS}::longest`]['*'],
+      tests: [python('from text.words import longest\n\n\ndef test_longest_of_two() -> None:\n    assert longest("a bb") == "bb"\n')],
+    },
+  },
+};
+
+/** Every reply of a plan after some seconds. */
+export function slow(answers, seconds) {
+  const later = reply => ({ ...(typeof reply === 'string' ? { text: reply } : reply), delay: seconds });
+  return Object.fromEntries(
+    Object.entries(answers).map(([target, steps]) => [target, Object.fromEntries(Object.entries(steps).map(([step, replies]) => [step, replies.map(later)]))]),
+  );
+}

@@ -143,6 +143,12 @@ export class Window {
     return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
   }
 
+  async openFile(name) {
+    await this.quick('Control+P', name);
+    await this.row(name).waitFor();
+    await this.page.keyboard.press('Enter');
+  }
+
   async pick(text) {
     await this.row(text).click();
   }
@@ -308,6 +314,18 @@ export function onDisk(file, holds, what = `${file} is as expected`) {
 
 function blanks(text) {
   return text instanceof RegExp ? text : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '\\s'));
+}
+
+/** Ids of the processes whose command line matches and names that folder. */
+export function processes(pattern, folder) {
+  return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).filter(id => {
+    try {
+      const line = fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      return pattern.test(line) && line.includes(folder);
+    } catch {
+      return false;
+    }
+  }).map(Number);
 }
 
 function alive(pid) {

@@ -40,15 +40,16 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
     return place.part === 'tests' ? testsText(entries) : promptsText(entries);
   }
 
-  /** The job's change as a diff, one editor for one file. */
-  async showDiff(row: Row): Promise<void> {
-    const trace = await this.trace(row.jobId);
-    const sides = trace.files.map(({ path }) => [side(row.jobId, path, 'before'), side(row.jobId, path, 'after')] as const);
-    const title = `SoA: ${nameOf(this.jobs.get(row.jobId)?.target ?? '')}`;
+  /** The job's change in a diff editor; false when it has written nothing. */
+  async showDiff(jobId: string): Promise<boolean> {
+    const trace = await this.trace(jobId);
+    const sides = trace.files.map(({ path }) => [side(jobId, path, 'before'), side(jobId, path, 'after')] as const);
+    const title = `SoA: ${nameOf(this.jobs.get(jobId)?.target ?? '')}`;
     const [first] = sides;
-    if (!first) void vscode.window.showInformationMessage('SoA: this job has written nothing yet.');
-    else if (sides.length === 1) await vscode.commands.executeCommand('vscode.diff', ...first, title);
+    if (!first) return false;
+    if (sides.length === 1) await vscode.commands.executeCommand('vscode.diff', ...first, title);
     else await vscode.commands.executeCommand('vscode.changes', title, sides.map(([before, after]) => [after, before, after]));
+    return true;
   }
 
   async showPrompts(row: Row): Promise<void> {
@@ -103,7 +104,7 @@ function promptsText(entries: readonly Entry[]): string {
 
 function exchange(entry: Entry, number: number): string {
   const messages = entry.messages.map(message => `## ${message.role}\n\n${message.content.trim()}`);
-  const answer = entry.reply === undefined ? [] : [`## reply${entry.model ? ` of ${entry.model}` : ''}\n\n${entry.reply.trim()}`];
+  const answer = entry.reply === null ? [] : [`## reply${entry.model ? ` of ${entry.model}` : ''}\n\n${entry.reply.trim()}`];
   const problem = entry.problem ? [`## what was wrong with it\n\n${entry.problem}`] : [];
   return [`# ${number}. ${entry.step}`, ...messages, ...answer, ...problem].join('\n\n') + '\n';
 }

@@ -63,6 +63,10 @@ export function activate(context: vscode.ExtensionContext): { ready: () => Promi
       },
       closing: () => (Date.now() - ended < CLOSING ? { title: 'Show agents', command: 'soa.ui.showAgents' } : undefined),
       busy: () => jobs.running().length > 0,
+      async show(uri) {
+        const jobId = uri.match(/\/diffs\/([^/]+)\.diff$/)?.[1];
+        return jobId !== undefined && documents.showDiff(jobId);
+      },
     };
   }
 }
@@ -101,7 +105,7 @@ function register(context: vscode.ExtensionContext, parts: Parts): void {
     menu: () => status.menu(),
     walkthrough: () => vscode.commands.executeCommand('workbench.action.openWalkthrough', `${context.extension.id}#start`),
     openFunction: row => row && open(row, documents),
-    showDiff: row => row && documents.showDiff(row),
+    showDiff: row => row && showDiff(row, documents),
     showPrompts: row => row && documents.showPrompts(row),
     showTests: row => row && documents.showTests(row),
     clearJobs: () => {
@@ -112,6 +116,10 @@ function register(context: vscode.ExtensionContext, parts: Parts): void {
   for (const [name, run] of Object.entries(table)) {
     context.subscriptions.push(vscode.commands.registerCommand(`soa.ui.${name}`, run));
   }
+}
+
+async function showDiff(row: Row, documents: Documents): Promise<void> {
+  if (!(await documents.showDiff(row.jobId))) void vscode.window.showInformationMessage('SoA: this job has written nothing yet.');
 }
 
 /** The agent's function; where it does not stand in a file yet, her part of the prompts and replies. */

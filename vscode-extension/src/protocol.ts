@@ -60,10 +60,10 @@ export interface Entry {
   agentId: string;
   step: string;
   messages: { role: string; content: string }[];
-  reply?: string;
-  model?: string;
-  report?: { passed: number; failed: number; failures: { nodeid: string; message: string }[] };
-  problem?: string;
+  reply: string | null;
+  model: string;
+  report: { passed: number; failed: number; failures: { nodeid: string; message: string }[] } | null;
+  problem: string;
 }
 
 export interface Trace {

@@ -20,6 +20,13 @@ import type { Secrets } from './secrets';
 const RESTARTS = 4; // in a row, before a person is asked
 const WINDOW = 180_000; // milliseconds in which they count as in a row
 
+/** The library's client, whose errors go to the log alone: what concerns the person is said by us, once. */
+class Client extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 /** What the rest of the extension hears. */
 export interface Heard {
   job(params: JobParams): void;
@@ -30,6 +37,8 @@ export interface Heard {
   /** The extra button of a message that closes a job. */
   closing(): { title: string; command: string } | undefined;
   busy(): boolean;
+  /** Shows what the server wants shown in a way of ours; false leaves it to the library. */
+  show(uri: string): Promise<boolean>;
 }
 
 /** The language server of this window: started, watched, restarted. */
@@ -38,6 +47,8 @@ export class Server implements vscode.Disposable {
   private starting: Promise<LanguageClient | undefined> | undefined;
   private ends: number[] = [];
   private wanted = false; // a restart, once nothing runs
+  private up = false; // it has answered once
+  private readonly activated = performance.now();
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -98,9 +109,9 @@ export class Server implements vscode.Disposable {
   }
 
   private async connect(command: string): Promise<LanguageClient> {
-    const began = Date.now();
+    this.up = false;
     const run: Executable = { command, args: ['serve'], transport: TransportKind.stdio };
-    const client = new LanguageClient('soa', 'SoA', { run, debug: run }, this.options());
+    const client = new Client('soa', 'SoA', { run, debug: run }, this.options());
     this.client = client;
     client.onNotification(JOB, (params: JobParams) => this.heard.job(params));
     client.onNotification(AGENT, (params: AgentParams) => this.heard.agent(params));
@@ -110,10 +121,11 @@ export class Server implements vscode.Disposable {
     );
     takeOver(client, () => this.heard.closing());
     client.onDidChangeState(({ newState }) => {
+      if (newState === State.Running) this.up = true;
       if (newState === State.Stopped) this.heard.lost();
     });
     await client.start();
-    this.log.info(`the server is ready after ${Date.now() - began} ms: ${command}`);
+    this.log.info(`the server is ready ${Math.round(performance.now() - this.activated)} ms after activation: ${command}`);
     return client;
   }
 
@@ -131,6 +143,7 @@ export class Server implements vscode.Disposable {
         handleWorkDoneProgress: notifications(() => this.client, (title, line) => this.heard.progress(title, line)),
         workspace: { configuration: answers(declared(this.context.extension.packageJSON)) },
         executeCommand: (name, args) => this.execute(name, args),
+        window: { showDocument: (params, token, next) => this.heard.show(params.uri).then(shown => (shown ? { success: true } : next(params, token))) },
       },
     };
   }
@@ -145,6 +158,7 @@ export class Server implements vscode.Disposable {
   }
 
   private closed(): CloseHandlerResult {
+    if (!this.up) return { action: CloseAction.DoNotRestart, handled: true }; // `start` tells it
     const now = Date.now();
     this.ends = [...this.ends.filter(end => now - end < WINDOW), now];
     if (this.ends.length <= RESTARTS) {
