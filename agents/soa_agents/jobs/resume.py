@@ -60,17 +60,17 @@ def unproven(before: State, now: State, stop: Stop) -> Verify | None:
     What was tested before the interruption was tested on a workspace that may have changed since.
     """
     files = _files(now, stop)
-    runs = [p for p in now.keys.values() if isinstance(p.action, Verify) and p.action.candidate == files]
-    old = {id(p.report) for p in before.keys.values()} | {None}
-    fresh = [p.action for p in runs if id(p.report) not in old]
-    seen = {name for run in fresh if isinstance(run, Verify) for name in run.selection.tests}
-    shown = {f for run in fresh if isinstance(run, Verify) for f in run.selection.doctests}
+    old = {id(p.report) for p in before.keys.values()}
+    runs = _runs(now, files)
+    fresh = [a.selection for a, report in runs if id(report) not in old and report.rung == "cold"]
     targets = [t for t in now.job.targets if t.function in stop.accepted]
-    tests = tuple(sorted({name for t in targets for name in (*t.tests, *t.affected)} - seen))
-    examples = {f for p in runs if isinstance(p.action, Verify) for f in p.action.selection.doctests} - shown
-    selection = Selection(tests, tuple(sorted(examples, key=str)), cold=True)
-    if not files or not (tests or examples):
+    wanted = {name for t in targets for name in (*t.tests, *t.affected)}
+    tests = wanted - {name for selection in fresh for name in selection.tests}
+    shown = {f for action, _ in runs for f in action.selection.doctests}
+    shown -= {f for selection in fresh for f in selection.doctests}
+    if not files or not (tests or shown):
         return None
+    selection = Selection(tuple(sorted(tests)), tuple(sorted(shown, key=str)), cold=True)
     number = sum(key.startswith("resumed:") for key in now.keys)
     return Verify(f"resumed:{number}:final", files, selection, "final")
 
@@ -86,12 +86,14 @@ def check(now: State, run: Verify, report: Report) -> None:
 
 
 def _reports(now: State, run: Verify) -> list[Report]:
-    same = [
-        p.report
-        for p in now.keys.values()
-        if isinstance(p.action, Verify) and p.action.candidate == run.candidate and p.report
-    ]
+    same = [report for _, report in _runs(now, run.candidate)]
     return [now.baseline, *same, *(best.report for best in now.best.values())]
+
+
+def _runs(state: State, files: tuple[tuple[str, str], ...]) -> list[tuple[Verify, Report]]:
+    """The test runs made on a candidate."""
+    known = ((p.action, p.report) for p in state.keys.values())
+    return [(a, r) for a, r in known if isinstance(a, Verify) and r is not None and a.candidate == files]
 
 
 def _files(now: State, stop: Stop) -> tuple[tuple[str, str], ...]:
