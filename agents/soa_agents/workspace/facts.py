@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from soa_agents.workspace.functions import Scope, defined, definitions, name_of
+from soa_agents.workspace.functions import Defined, Scope, defined, definitions, is_stub, line_of, name_of
 from soa_agents.workspace.snapshot import is_test_file
 from soa_agents.workspace.syntax import Syntax, parse
 from soa_agents.workspace.uses import MODULE, read
@@ -74,8 +74,8 @@ def file_facts(path: str, text: str) -> FileFacts:
         path=path,
         is_test=test,
         functions=tuple(
-            FunctionFact(f.id.qualname, f.line, f.owner, f.is_stub, reading.uses[node.start_byte].free(test))
-            for node, f in defined(path, syntax, found)
+            _function(syntax, each, reading.uses[each.node.start_byte].free(test))
+            for each in defined(path, syntax, found)
         ),
         classes=tuple(
             _class(syntax, node, scope) for node, scope in found if node.type == "class_definition"
@@ -83,6 +83,11 @@ def file_facts(path: str, text: str) -> FileFacts:
         imports=tuple(dict.fromkeys(each for node in reading.imports for each in _imports(syntax, node))),
         uses=tuple(sorted(reading.uses[MODULE].used)),
     )
+
+
+def _function(syntax: Syntax, found: Defined, used: tuple[str, ...]) -> FunctionFact:
+    line = line_of(syntax, found.node)
+    return FunctionFact(found.id.qualname, line, found.scope.owner, is_stub(syntax, found), used)
 
 
 def _imports(syntax: Syntax, node: Node) -> Iterator[Import]:

@@ -61,13 +61,23 @@ def functions(path: str, text: str) -> tuple[Function, ...]:
 @lru_cache(maxsize=_KEPT)
 def _functions(path: str, text: str) -> tuple[Function, ...]:
     syntax = parse(text)
-    return tuple(found for _, found in defined(path, syntax, definitions(syntax, path.endswith(".pyi"))))
+    found = definitions(syntax, path.endswith(".pyi"))
+    return tuple(_function(syntax, each) for each in defined(path, syntax, found))
 
 
-def defined(
-    path: str, syntax: Syntax, found: Iterable[tuple[Node, Scope]]
-) -> Iterator[tuple[Node, Function]]:
-    """The functions among `definitions`, each with its `def`."""
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """One function among the definitions of a file."""
+
+    id: FunctionId
+    node: Node
+    scope: Scope
+    decorators: tuple[str, ...]
+    overloads: tuple[Span, ...]
+
+
+def defined(path: str, syntax: Syntax, found: Iterable[tuple[Node, Scope]]) -> Iterator[Defined]:
+    """The functions among `definitions`, named; overloads belong to what they declare."""
     seen: Counter[str] = Counter()
     overloads: defaultdict[str, list[Span]] = defaultdict(list)
     for node, scope in found:
@@ -80,8 +90,7 @@ def defined(
             continue
         seen[qualname] += 1
         numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
-        naming = _Naming(FunctionId(path, numbered), decorators, tuple(overloads.pop(qualname, ())))
-        yield node, _function(syntax, node, scope, naming)
+        yield Defined(FunctionId(path, numbered), node, scope, decorators, tuple(overloads.pop(qualname, ())))
 
 
 def innermost(found: tuple[Function, ...], offset: int) -> Function | None:
@@ -123,13 +132,6 @@ class Scope:
     declares: bool = False  # bodies here are declarations: a Protocol, a `TYPE_CHECKING` block, a `.pyi` file
 
 
-@dataclass(frozen=True, slots=True)
-class _Naming:
-    id: FunctionId
-    decorators: tuple[str, ...]
-    overloads: tuple[Span, ...]
-
-
 def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, Scope]]:
     """Every complete `def` and `class` node in file order, with the scope it stands in.
 
@@ -139,49 +141,68 @@ def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, 
     while stack:
         node, scope = stack.pop()
         inner = scope
-        if node.type == "function_definition":
-            if _colon(node) is None or not name_of(syntax, node):
+        kind = node.type
+        if kind == "function_definition":
+            name = name_of(syntax, node)
+            if not name or _colon(node) is None:
                 continue
             yield node, scope
-            inner = Scope(f"{scope.prefix}{name_of(syntax, node)}.<locals>.", None, scope.declares)
-        elif node.type == "class_definition":
+            inner = Scope(f"{scope.prefix}{name}.<locals>.", None, scope.declares)
+        elif kind == "class_definition":
             yield node, scope
             qualname = scope.prefix + name_of(syntax, node)
             inner = Scope(f"{qualname}.", qualname, scope.declares or _is_protocol(syntax, node))
-        checking = node.type == "if_statement" and _is_type_checking(syntax, node)
+        checking = kind == "if_statement" and _is_type_checking(syntax, node)
         for child in reversed(node.children):
             if child.type in _HOLDERS:
                 declares = checking and child.type == "block"
                 stack.append((child, Scope(inner.prefix, inner.owner, True) if declares else inner))
 
 
-def _function(syntax: Syntax, node: Node, scope: Scope, naming: _Naming) -> Function:
+def _function(syntax: Syntax, found: Defined) -> Function:
+    node = found.node
     span = _span(syntax, node)
     colon = _colon(node)
     assert colon is not None  # noqa: S101 - `definitions` leaves out definitions without one
     signature = Span(syntax.offset(node.start_byte), syntax.offset(colon.end_byte))
-    block = node.child_by_field_name("body")
-    string = docstring_of(block)
+    string, rest = _parts(node)
     docstring = None if string is None else syntax.span(string)
-    rest = statements(block)[0 if string is None else 1 :]
     start = syntax.offset(rest[0].start_byte) if rest else (docstring or signature).end
     name = node.child_by_field_name("name")
-    abstract = any(_last_part(text) in _ABSTRACT for text in naming.decorators)
     return Function(
-        id=naming.id,
+        id=found.id,
         span=span,
         name=syntax.span(name or node),
         signature=signature,
         docstring=docstring,
         body=Span(start, max(start, span.end) if rest else start),
-        line=syntax.first_line(with_decorators(node)),
+        line=line_of(syntax, node),
         indent=indent_at(syntax.text, span.start),
-        is_stub=not scope.declares and not abstract and all(_is_placeholder(syntax, each) for each in rest),
+        is_stub=is_stub(syntax, found),
         is_async=node.children[0].type == "async",
-        owner=scope.owner,
-        decorators=naming.decorators,
-        overloads=naming.overloads,
+        owner=found.scope.owner,
+        decorators=found.decorators,
+        overloads=found.overloads,
     )
+
+
+def is_stub(syntax: Syntax, found: Defined) -> bool:
+    """Is the body still to be written? Declarations have none."""
+    if found.scope.declares or any(_last_part(text) in _ABSTRACT for text in found.decorators):
+        return False
+    return all(_is_placeholder(syntax, statement) for statement in _parts(found.node)[1])
+
+
+def line_of(syntax: Syntax, node: Node) -> int:
+    """The 1-based line of a definition's first decorator, or of its `def`."""
+    return syntax.first_line(with_decorators(node))
+
+
+def _parts(node: Node) -> tuple[Node | None, tuple[Node, ...]]:
+    """A function's docstring, and the other statements of its body."""
+    block = node.child_by_field_name("body")
+    string = docstring_of(block)
+    return string, statements(block)[0 if string is None else 1 :]
 
 
 def _span(syntax: Syntax, node: Node) -> Span:
@@ -195,7 +216,10 @@ def with_decorators(node: Node) -> Node:
 
 
 def _decorators(syntax: Syntax, node: Node) -> tuple[str, ...]:
-    found = [child for child in with_decorators(node).children if child.type == "decorator"]
+    whole = with_decorators(node)
+    if whole == node:
+        return ()
+    found = [child for child in whole.children if child.type == "decorator"]
     return tuple(syntax.source(each.named_children[0]) for each in found if each.named_children)
 
 
@@ -210,8 +234,11 @@ def _colon(node: Node) -> Node | None:
 
 
 def indent_at(text: str, start: int) -> str:
-    line = text[max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1 : start]
-    return line if not line.strip(" \t\f") else ""
+    """The white space between the line's begin and `start`; nothing where something else stands there."""
+    begin = start
+    while begin and text[begin - 1] in " \t\f":
+        begin -= 1
+    return text[begin:start] if not begin or text[begin - 1] in "\r\n" else ""
 
 
 def _last_part(expression: str) -> str:
