@@ -12,7 +12,7 @@ from soa_server.cli import exits
 COMMANDS = (
     *("generate", "fix", "stubs", "agents", "explain"),
     *("history", "resume", "undo"),
-    *("demo", "doctor", "serve"),
+    *("demo", "doctor", "serve", "bench"),
 )
 
 EXAMPLES = """\b

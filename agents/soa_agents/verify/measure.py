@@ -1,0 +1,234 @@
+"""What the ladder is worth on a project: its verdicts against cold ones, its times against plain pytest.
+
+Mutations of functions stand for candidates. Nothing of the project's folder is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from soa_agents.verify.cold import ColdRunner
+from soa_agents.verify.ladder import Ladder
+from soa_agents.verify.mutations import mutate
+from soa_agents.verify.report import Report, Selection
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.snapshot import is_test_file, read_text
+
+_WITH_HELPERS = 3  # one candidate of so many brings helpers
+_QUICK = 2.0  # seconds that one test may take to be measured
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A function and a test that was seen to run it."""
+
+    function: FunctionId
+    test: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A mutation of a subject, reproducible from its number."""
+
+    number: int
+    subject: Subject
+    text: str
+    helpers: bool
+
+
+@dataclass(slots=True)
+class Equality:
+    """Verdicts of the ladder against cold ones."""
+
+    pairs: int = 0
+    equal: int = 0
+    tried: int = 0  # mutations the ladder was asked about, those it left to the cold run included
+    rungs: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)  # why a swap was not taken
+    unequal: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds of one relevant test after a one-function change."""
+
+    plain: tuple[float, ...]
+    warm: tuple[float, ...]
+    swap: tuple[float, ...]
+
+    def summary(self) -> dict[str, float]:
+        """The figures of the table."""
+        found = {
+            "plain_p50": statistics.median(self.plain),
+            "warm_p50": statistics.median(self.warm),
+            "warm_p95": statistics.quantiles(self.warm, n=20)[-1],
+            "swap_p50": statistics.median(self.swap) if self.swap else 0.0,
+        }
+        found["faster"] = found["plain_p50"] / found["warm_p50"]
+        found["p95_to_p50"] = found["warm_p95"] / found["warm_p50"]
+        return {name: round(value, 2) for name, value in found.items()}
+
+
+async def subjects(cold: ColdRunner, files: Sequence[str]) -> list[Subject]:
+    """Functions with a quick test in `files` that passes and runs them."""
+    report = await cold.run({}, Selection(tuple(files)))
+    found = []
+    for result in report.tests:
+        if result.outcome == "passed" and result.seconds < _QUICK:
+            found += [Subject(f, result.nodeid) for f in result.ran if not is_test_file(f.path)]
+    return sorted(set(found), key=lambda s: (str(s.function), s.test))
+
+
+def candidate(root: Path, among: Sequence[Subject], number: int) -> Candidate | None:
+    """The candidate of that number: always the same; None where the function offers nothing to change."""
+    chance = random.Random(number)  # noqa: S311 - reproducible, not secret
+    function = chance.choice(sorted({s.function for s in among}, key=str))
+    subject = chance.choice([s for s in among if s.function == function])
+    text = read_text(root / function.path)
+    if text is None:
+        return None
+    line = next((f.line for f in functions(function.path, text) if f.id == function), 0)
+    helpers = number % _WITH_HELPERS == 0
+    try:
+        changed = mutate(text, line, chance, helpers)
+        if changed is not None:
+            compile(changed, function.path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+    return Candidate(number, subject, changed, helpers) if changed and changed != text else None
+
+
+async def compare(ladder: Ladder, one: Candidate, so_far: Equality) -> None:
+    """Run a candidate both ways and count it."""
+    overlay = {one.subject.function.path: one.text}
+    tests = Selection((one.subject.test,))
+    warm = await ladder.run(overlay, tests)
+    so_far.tried += 1
+    so_far.rungs = dict(Counter(so_far.rungs) + Counter([warm.rung]))
+    if warm.refused:
+        so_far.refused = dict(Counter(so_far.refused) + Counter([_short(warm.refused)]))
+    if warm.rung == "cold":
+        return
+    cold = await ladder.cold.run(overlay, tests)
+    so_far.pairs += 1
+    if _verdicts(warm) == _verdicts(cold):
+        so_far.equal += 1
+        return
+    told = {"number": one.number, "function": str(one.subject.function), "test": one.subject.test}
+    so_far.unequal.append({**told, "rung": warm.rung, "warm": _said(warm), "cold": _said(cold)})
+
+
+def _short(why: str) -> str:
+    return " ".join(word for word in why.split() if "_" not in word)[:80]
+
+
+def _verdicts(report: Report) -> tuple[Any, ...]:
+    return (report.fault, sorted((r.nodeid, r.outcome) for r in report.results))
+
+
+def _said(report: Report) -> list[str]:
+    return [report.problem, *(f"{r.nodeid} {r.outcome} {r.message[:200]}" for r in report.results)]
+
+
+async def times(ladder: Ladder, among: Sequence[Candidate]) -> Times:
+    """The same candidates in the ladder and as plain `python -m pytest`, in turns."""
+    plain, warm, swap = list[float](), list[float](), list[float]()
+    with tempfile.TemporaryDirectory(prefix="soa-bench-") as place:
+        copy = Path(place) / "project"
+        await asyncio.to_thread(shutil.copytree, ladder.cold.root, copy, symlinks=True)
+        for one in among:
+            plain.append(await _plainly(ladder.cold, copy, one))
+            overlay = {one.subject.function.path: one.text}
+            start = time.perf_counter()
+            report = await ladder.run(overlay, Selection((one.subject.test,)))
+            warm.append((time.perf_counter() - start) * 1000)
+            if report.rung == "swap":
+                swap.append(warm[-1])
+    return Times(tuple(plain), tuple(warm), tuple(swap))
+
+
+async def _plainly(cold: ColdRunner, copy: Path, one: Candidate) -> float:
+    """Milliseconds of `python -m pytest` with the candidate saved, as a person would run it."""
+    file = copy / one.subject.function.path
+    before = file.read_bytes()
+    file.write_text(one.text, encoding="utf-8")
+    interpreter = cold.interpreter.path
+    if interpreter.is_relative_to(cold.root):
+        interpreter = copy / interpreter.relative_to(cold.root)
+    start = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *(str(interpreter), "-m", "pytest", "-q", one.subject.test),
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy / "src") if (copy / "src").is_dir() else str(copy)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await asyncio.wait_for(process.wait(), 60)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    took = (time.perf_counter() - start) * 1000
+    file.write_bytes(before)
+    return took
+
+
+async def two_workers(ladder: Ladder, among: Sequence[Candidate]) -> float:
+    """How many times more candidates two workers get through than one."""
+    rates = []
+    for workers in (1, 2):
+        todo = list(among)
+
+        async def work(todo: list[Candidate] = todo) -> None:
+            while todo:
+                one = todo.pop()
+                await ladder.run({one.subject.function.path: one.text}, Selection((one.subject.test,)))
+
+        first = list(among[:workers])
+        await asyncio.gather(*(once(ladder, one) for one in first))  # both servers are there
+        start = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(workers)))
+        rates.append(len(among) / (time.perf_counter() - start))
+    return round(rates[1] / rates[0], 2)
+
+
+async def once(ladder: Ladder, one: Candidate) -> None:
+    """Run a candidate and forget it."""
+    await ladder.run({one.subject.function.path: one.text}, Selection((one.subject.test,)))
+
+
+def memory_of_servers() -> float:
+    """Megabytes (proportional) of what this process has started and that is still there."""
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            full = process.memory_full_info()
+        except psutil.Error:
+            continue
+        total += int(getattr(full, "pss", full.rss))
+    return round(total / (1 << 20), 1)
+
+
+def as_json(found: Equality) -> dict[str, Any]:
+    """For the result file."""
+    return asdict(found)
+
+
+def from_json(values: dict[str, Any]) -> Equality:
+    """What `as_json` wrote, to go on with."""
+    return replace(Equality(), **values)
