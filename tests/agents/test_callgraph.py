@@ -178,6 +178,18 @@ def test_unknown_functions_and_setters_are_no_trouble() -> None:
     )
 
 
+def test_tests_that_classes_inherit_have_their_names() -> None:
+    files = {
+        "a.py": "class A:\n    def peek(self): 1\n",
+        "test_a.py": (
+            "from a import A\nclass Common:\n    cls = None\n    def test_peek(self): self.cls().peek()\n"
+            "class TestA(Common):\n    cls = A\nclass TestOther(Common):\n    def test_peek(self): pass\n"
+        ),
+    }
+    found = callgraph.tests_reaching(graph(files), FunctionId("a.py", "A.peek")).direct
+    assert found == ("test_a.py::Common::test_peek", "test_a.py::TestA::test_peek")
+
+
 def test_circles_end() -> None:
     files = {
         "a.py": "from b import *\nfrom b import x\nclass A(B): pass\nclass B(A):\n    def f(self): self.g()",

@@ -61,7 +61,7 @@ class CallGraph:
         plain = _unnumbered(function)
         owner = plain.qualname.rpartition(".")[0]
         if plain.name == "__init__" and owner:
-            classes = self._with_subclasses(Thing("class", plain.path, owner))
+            classes = self.with_subclasses(Thing("class", plain.path, owner))
             names = {plain.name, *(each.qualname.rpartition(".")[2] for each in classes)}
         else:
             names = {plain.name}
@@ -84,7 +84,7 @@ class CallGraph:
 
     def users_of_class(self, path: str, qualname: str) -> tuple[FunctionId, ...]:
         """The functions that name a class, a subclass of it, or something inside one of them."""
-        wanted = self._with_subclasses(Thing("class", path, qualname))
+        wanted = self.with_subclasses(Thing("class", path, qualname))
         found = {
             FunctionId(*user)
             for each in wanted
@@ -110,7 +110,8 @@ class CallGraph:
         for each in spellings:
             yield from self._users.get(each, ())
 
-    def _with_subclasses(self, thing: Thing) -> set[Thing]:
+    def with_subclasses(self, thing: Thing) -> set[Thing]:
+        """A class and every class of the workspace that inherits from it."""
         if self._subclasses is None:
             self._subclasses = defaultdict(set)
             for path, facts in self.facts.items():
@@ -162,9 +163,10 @@ def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
 def direct_tests(graph: CallGraph, function: FunctionId) -> tuple[str, ...]:
     """The tests that name `function` themselves; when none does, those that name its class."""
     users = {*graph.callers(function), *graph.mentions(function)}
-    found = {nodeid(user) for user in users if is_test(graph, user)}
+    found = {name for user in users if is_test(graph, user) for name in _nodeids(graph, user)}
     if not found:
-        found = {nodeid(user) for user in _users_of_owner(graph, function) if is_test(graph, user)}
+        users = set(_users_of_owner(graph, function))
+        found = {name for user in users if is_test(graph, user) for name in _nodeids(graph, user)}
     return tuple(sorted(found))
 
 
@@ -180,6 +182,16 @@ def nodeid(function: FunctionId) -> str:
     return f"{function.path}::{function.qualname.replace('.', '::')}"
 
 
+def _nodeids(graph: CallGraph, test: FunctionId) -> Iterator[str]:
+    """pytest's names of a test: its own, and one for each class that inherits it."""
+    owner, _, name = test.qualname.rpartition(".")
+    yield nodeid(test)
+    for each in graph.with_subclasses(Thing("class", test.path, owner)) if owner else ():
+        inherited = FunctionId(each.path, f"{each.qualname}.{name}")
+        if graph.function(inherited) is None:
+            yield nodeid(inherited)
+
+
 def _followed(graph: CallGraph, function: FunctionId) -> Iterator[str]:
     """The tests at the end of every chain of users, through set-up functions and fixtures too."""
     seen = {function}
@@ -187,7 +199,7 @@ def _followed(graph: CallGraph, function: FunctionId) -> Iterator[str]:
     while waiting and len(seen) < _MANY:
         current = waiting.pop()
         if is_test(graph, current):
-            yield nodeid(current)
+            yield from _nodeids(graph, current)
             continue
         yield from _set_up(graph, current)
         if current.qualname == FunctionId.MODULE:
@@ -209,7 +221,7 @@ def _set_up(graph: CallGraph, function: FunctionId) -> Iterator[str]:
     for each in facts.functions:
         test = FunctionId(function.path, each.qualname)
         if each.qualname.startswith(scope) and is_test(graph, test):
-            yield nodeid(test)
+            yield from _nodeids(graph, test)
 
 
 def _users_of_owner(graph: CallGraph, function: FunctionId) -> tuple[FunctionId, ...]:
