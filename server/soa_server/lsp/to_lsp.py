@@ -106,14 +106,15 @@ def workspace_edit(
     annotations: dict[str, types.ChangeAnnotation] = {}
     changes: list[types.CreateFile | types.TextDocumentEdit] = []
     for target, edits in _by_file(patch, files):
-        if target.is_new:
-            changes.append(types.CreateFile(uri=target.uri))
         shaped: list[types.TextEdit | types.AnnotatedTextEdit] = [
             _annotated(edit, span_range(target.lines, edit.start, edit.end), annotations, confirm)
             if client.annotations
             else types.TextEdit(span_range(target.lines, edit.start, edit.end), edit.new)
             for edit in edits
         ]
+        if target.is_new:  # with its first edit's annotation, else a preview would have it ticked
+            key = next((e.annotation_id for e in shaped if isinstance(e, types.AnnotatedTextEdit)), None)
+            changes.append(types.CreateFile(uri=target.uri, annotation_id=key))
         identifier = types.OptionalVersionedTextDocumentIdentifier(uri=target.uri, version=target.version)
         changes.append(types.TextDocumentEdit(text_document=identifier, edits=shaped))
     return types.WorkspaceEdit(document_changes=changes, change_annotations=annotations or None)
