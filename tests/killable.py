@@ -16,7 +16,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -179,12 +181,11 @@ async def _played(place: Workplace, path: str) -> Laboratory:
     return Laboratory(Expressions(path, place.text(path), tests), Interpreter(Path("python"), "", "3", "8"))
 
 
-def _child(order: dict[str, Any]) -> None:
+def _child(order: dict[str, Any], into: Path) -> None:
     _die_after(order["events"])
     job = wire.start_job(order["job"])
     result = asyncio.run(run_job(job, KEY, lambda update: None, asyncio.Event()))
-    sys.stdout.write(json.dumps(wire.to_json(result)) + "\n")
-    sys.stdout.flush()
+    into.write_text(json.dumps(wire.to_json(result)))
 
 
 def _watch(child: int, seconds: float) -> bool:
@@ -203,17 +204,18 @@ def _watch(child: int, seconds: float) -> bool:
 def main() -> None:
     if sys.argv[1] == "played":
         run.open_laboratory = _played
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            status = 1
-            try:
-                _child(json.loads(line))
-                status = 0
-            finally:
-                os._exit(status)
-        if _watch(child, json.loads(line)["seconds"]):
-            print("null", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, line in enumerate(sys.stdin):
+            said = Path(folder) / str(number)  # no pipe: a child may also be killed when it has answered
+            child = os.fork()
+            if not child:
+                try:
+                    _child(json.loads(line), said)
+                except BaseException:
+                    traceback.print_exc()
+                os._exit(0)
+            killed = _watch(child, json.loads(line)["seconds"])
+            print("null" if killed else said.read_text(), flush=True)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,6 @@ def _text(written: Written) -> str:
 
 
 def _result(events: Sequence[Event]) -> str:
-    ended = next((event for event in events if isinstance(event, JobEnded)), None)
+    ended = [event for event in events if isinstance(event, JobEnded)]
     started = [event for event in events if isinstance(event, JobStarted)]
-    return ended.patch.unified(started[-1].texts) if ended and started else ""
+    return ended[-1].patch.unified(started[-1].texts) if ended and started else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soa_agents.errors import LedgerBroken, TargetBusy
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.swarm.events import Event, JobEnded, JobRequested
+from soa_agents.swarm.events import Event, JobEnded, JobRequested, JobResumed
 from soa_agents.swarm.job import JobResult
 from soa_agents.swarm.ledger import Ledger
 
@@ -35,8 +35,14 @@ class Log:
         raise TargetBusy(f"Job {place.start.job_id} is running already; wait until it ends or cancel it.")
 
     def begin(self, place: Workplace) -> None:
-        """Write down what was asked for."""
-        self.record(JobRequested(replace(place.start, buffers={}), time.time()))
+        """Write down what was asked for; not where the model is, for an address may hold a password."""
+        settings = place.start.settings
+        settings = replace(settings, model=replace(settings.model, base_url=""))
+        self.record(JobRequested(replace(place.start, buffers={}, settings=settings), time.time()))
+
+    def go_on(self) -> None:
+        """Write down that the job is resumed."""
+        self.record(JobResumed(time.time()))
 
     def record(self, event: Event) -> None:
         """Commit one event; raises `LedgerBroken` when it cannot be."""

@@ -9,8 +9,9 @@ from soa_agents.jobs.workplace import Workplace
 from soa_agents.protocols.each import accepted_pieces
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Stop, Verify
-from soa_agents.swarm.events import BaselineMeasured, Event, JobEnded, JobStarted
+from soa_agents.swarm.events import BaselineMeasured, Event, JobEnded, JobResumed, JobStarted
 from soa_agents.swarm.fold import replay, without_lost_starts
+from soa_agents.swarm.job import JobUpdate
 from soa_agents.swarm.ledger import Ledger
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Report, Selection
@@ -33,16 +34,22 @@ def past(ledger: Ledger, place: Workplace) -> Past:
     events = tuple(ledger.events(job_id))
     if not events:
         raise Refused(f"There is no job {job_id} in this workspace's history. `soa history` lists them.")
-    ended = next((event for event in events if isinstance(event, JobEnded)), None)
-    if ended is not None:
+    last = next((event for event in reversed(events) if isinstance(event, JobEnded | JobResumed)), None)
+    if isinstance(last, JobEnded) and not _for_want_of_answers(last.update):
         raise Refused(
-            f"Job {job_id} has ended ({ended.update.state}), so there is nothing to resume. Start a new one."
+            f"Job {job_id} has ended ({last.update.state}), so there is nothing to resume. Start a new one."
         )
     if not any(isinstance(event, BaselineMeasured) for event in events):
         return Past((), None)
-    state = replay(without_lost_starts(events))
+    kept = tuple(event for event in without_lost_starts(events) if not isinstance(event, JobEnded))
+    state = replay(kept)
     _check_texts(state.job, place)
-    return Past(without_lost_starts(events), state)
+    return Past(kept, state)
+
+
+def _for_want_of_answers(update: JobUpdate) -> bool:
+    """An ending that another try may not have: the model was not there, the disk was full."""
+    return update.state == "failed" and update.verdict is None
 
 
 def _check_texts(job: JobStarted, place: Workplace) -> None:

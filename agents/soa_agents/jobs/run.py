@@ -195,6 +195,7 @@ class _Job:
         try:
             if self._start.resume:
                 past = resume.past(log.ledger, place)
+                log.go_on()
                 self._past = past.state
                 self._narrator.retell(past.events)
             else:

@@ -42,6 +42,13 @@ class JobRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class JobResumed:
+    """Somebody goes on with the job: after it was interrupted, or after nobody answered."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """Everything a pure replay needs: texts of the files that may be written, settings, limits, seed.
 
@@ -130,6 +137,7 @@ class Applied:
 
 Event = (
     JobRequested
+    | JobResumed
     | JobStarted
     | BaselineMeasured
     | ActionStarted

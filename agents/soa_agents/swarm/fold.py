@@ -18,6 +18,7 @@ from soa_agents.swarm.events import (
     Event,
     JobEnded,
     JobRequested,
+    JobResumed,
     JobStarted,
     Replied,
     Verified,
@@ -94,7 +95,7 @@ def fold(state: State, event: Event) -> State:
             return _close(state, event.key, failed=event.message)
         case JobEnded():
             return replace(state, ended=Stop(event.update.verdict or "failed", event.update.message))
-        case JobRequested() | Applied():
+        case JobRequested() | JobResumed() | Applied():
             return state
 
 

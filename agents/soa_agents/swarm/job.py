@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
-from soa_agents.settings import Settings
+from soa_agents.settings import ModelSettings, Settings
 from soa_agents.swarm.actions import Verdict
 from soa_agents.verify.screen import Flag
 
@@ -42,6 +42,18 @@ class StartJob:
     sandbox_consent: bool = False
     accept_unproven: bool = False  # go on although pytest collects nothing
     resume: bool = False  # go on with the interrupted job of this id, which the ledger knows
+
+
+def resumed(start: StartJob, model: ModelSettings, buffers: dict[str, str]) -> StartJob:
+    """The same job, to go on with on the texts of now.
+
+    Its settings are its own but for where the model is asked, `model`: the key at hand belongs there.
+    """
+    own = start.settings.model
+    asked = replace(
+        model, name=own.name or model.name, context_tokens=own.context_tokens, price=own.price or model.price
+    )
+    return replace(start, buffers=buffers, settings=replace(start.settings, model=asked), resume=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,15 @@ from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
 from soa_agents.settings import state_folder
 from soa_agents.swarm.actions import Ask
-from soa_agents.swarm.events import ActionStarted, Applied, Event, JobEnded, JobRequested, Replied
+from soa_agents.swarm.events import (
+    ActionStarted,
+    Applied,
+    Event,
+    JobEnded,
+    JobRequested,
+    JobResumed,
+    Replied,
+)
 from soa_agents.swarm.job import JobUpdate
 from soa_agents.swarm.lock import Lock, held
 
@@ -130,14 +138,11 @@ class Ledger:
 
     def _touch(self, job_id: str, event: Event) -> None:
         self._db.execute("UPDATE job SET touched = ? WHERE id = ?", (time.time(), job_id))
-        if isinstance(event, JobEnded):
-            end = (_line(event.update), job_id)
-            self._db.execute("UPDATE job SET last = ?, ended = 1 WHERE id = ?", end)
-        elif isinstance(event, Replied):
-            for (line,) in self._db.execute("SELECT last FROM job WHERE id = ?", (job_id,)).fetchall():
-                last = _update(line)
-                last = replace(last, usage=(last.usage or Usage()) + event.usage)
-                self._db.execute("UPDATE job SET last = ? WHERE id = ?", (_line(last), job_id))
+        if not isinstance(event, JobEnded | JobResumed | Replied):
+            return
+        for (line,) in self._db.execute("SELECT last FROM job WHERE id = ?", (job_id,)).fetchall():
+            row = (_line(_told(_update(line), event)), isinstance(event, JobEnded), job_id)
+            self._db.execute("UPDATE job SET last = ?, ended = ? WHERE id = ?", row)
 
     def clear(self) -> int:
         """Forget every job that nobody is running; how many those were."""
@@ -182,6 +187,11 @@ class Ledger:
             Entry(_update(last), root, protocol, started, touched, bool(ended), calls, agents)
             for last, root, protocol, started, touched, ended, calls, agents in rows
         )
+
+    def knows(self, job_id: str) -> bool:
+        """Whether there is a job of that id."""
+        with self._told():
+            return bool(self._db.execute("SELECT 1 FROM job WHERE id = ?", (job_id,)).fetchall())
 
     def find(self, name: str) -> Entry:
         """The job of that id or of an id that begins so; raises `UsageError` when it is none or several."""
@@ -251,26 +261,30 @@ def holding(roots: Iterable[Path], job_id: str) -> Ledger | None:
         if not path_of(root).exists():
             continue
         ledger = Ledger.of(root)
-        if any(entry.id == job_id for entry in ledger.entries()):
+        if ledger.knows(job_id):
             return ledger
         ledger.close()
     return None
 
 
 def note_applied(roots: Iterable[Path], job_id: str, patch: Patch, texts: Mapping[str, str]) -> None:
-    """Record that a front end wrote a job's patch on these texts.
+    """Record that a front end wrote a job's patch on these texts."""
+    before = {path: texts[path] for path in patch.paths if path in texts}
+    _note(roots, job_id, Applied(patch, before, time.time()))
 
-    A ledger that cannot be written does not make what was applied undone, so that is passed over.
-    """
+
+def note_end(roots: Iterable[Path], update: JobUpdate, patch: Patch) -> None:
+    """Record that a job came to another end than the engine's, because its patch was not written."""
+    _note(roots, update.job_id, JobEnded(update, patch, time.time()))
+
+
+def _note(roots: Iterable[Path], job_id: str, event: Event) -> None:
+    """A ledger that cannot be written undoes nothing of what happened, so that is passed over."""
     with contextlib.suppress(LedgerBroken):
         ledger = holding(roots, job_id)
-        if ledger is None:
-            return
-        before = {path: texts[path] for path in patch.paths if path in texts}
-        try:
-            ledger.append(job_id, Applied(patch, before, time.time()))
-        finally:
-            ledger.close()
+        if ledger is not None:
+            with contextlib.closing(ledger):
+                ledger.append(job_id, event)
 
 
 def _make_private(path: Path) -> None:
@@ -294,6 +308,17 @@ def _write_ahead(db: sqlite3.Connection) -> None:
             time.sleep(0.02)
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute("PRAGMA secure_delete=ON")
+
+
+def _told(last: JobUpdate, event: JobEnded | JobResumed | Replied) -> JobUpdate:
+    """The last `soa/job` of a job after one more event."""
+    match event:
+        case JobEnded():
+            return event.update
+        case JobResumed():
+            return JobUpdate(last.job_id, last.kind, last.target, "running", usage=last.usage)
+        case Replied():
+            return replace(last, usage=(last.usage or Usage()) + event.usage)
 
 
 def _line(update: JobUpdate) -> str:

@@ -14,6 +14,7 @@ from types import FrameType
 import click
 from soa_agents.errors import SoaError
 from soa_agents.swarm.job import AgentUpdate, JobKind, JobResult, JobUpdate, StartJob
+from soa_agents.swarm.ledger import note_end
 
 from soa_server.cli import exits, place, show, words, write
 from soa_server.cli.options import Output, Workspace
@@ -99,6 +100,7 @@ def finish(workspace: Workspace, output: Output, result: JobResult, agents: int)
         except SoaError as error:
             update = replace(result.update, state="refused", message=str(error))
             result = replace(result, update=update, exit_code=exits.of(error))
+            note_end([workspace.root], update, result.patch)
     if output.json:
         click.echo(json.dumps(_payload(result.update, diff), ensure_ascii=False))
     exits.say(words.ending(result.update, agents))
@@ -121,6 +123,8 @@ def _kept(result: JobResult, diff: str) -> str:
         return f"It passes its tests but may fool them: {lines}. Read it before you use it."
     if diff and result.update.state in ("failed", "cancelled") and result.offer != "apply":
         return "The diff above is the best so far; it is not proven and was not written."
+    if result.update.state == "failed" and result.update.verdict is None and result.update.usage:
+        return f"Its replies are kept; go on with soa resume {result.update.job_id[:12]} when that is mended."
     if not diff and result.update.state == "cancelled":
         return "No candidate had been tested yet, so there is no diff; nothing was written."
     return ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Any
 
 import click
 from soa_agents.errors import Refused
 from soa_agents.swarm.events import JobRequested
-from soa_agents.swarm.job import StartJob
+from soa_agents.swarm.job import StartJob, resumed
 
 from soa_server.cli import jobs
 from soa_server.cli.options import Workspace, output, result_options, workspace
@@ -30,13 +29,13 @@ def command(job: str, **options: Any) -> None:
     """Go on with a job whose process was ended before the job was.
 
     Replies that came before are not asked for again; what was in flight is. The job keeps its own settings
-    and limits. It is refused when a file that it may write has changed meanwhile.
+    and limits; the model is asked where the settings of now say. It is refused when a file that it may write
+    has changed meanwhile.
     """
     out = output(options)
     here = workspace()
-    start = replace(_asked_for(here, job), buffers={}, resume=True)
-    key = replace(here, settings=start.settings).key
-    sys.exit(jobs.run_start(here, start, key, out))
+    start = resumed(_asked_for(here, job), here.settings.model, {})
+    sys.exit(jobs.run_start(here, start, here.key, out))
 
 
 def _asked_for(here: Workspace, name: str) -> StartJob:

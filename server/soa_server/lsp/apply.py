@@ -9,7 +9,8 @@ from pathlib import Path
 from soa_agents.errors import SoaError
 from soa_agents.patch import Patch
 from soa_agents.settings import state_folder
-from soa_agents.swarm.job import JobResult
+from soa_agents.swarm.job import JobResult, JobUpdate
+from soa_agents.swarm.ledger import note_applied, note_end
 from soa_agents.workspace.functions import spans
 from soa_agents.workspace.snapshot import Snapshot
 
@@ -126,3 +127,12 @@ def keep(job_id: str, result: JobResult) -> Path | None:
     except (OSError, SoaError):
         return None
     return path
+
+
+def remember(job: Job, result: JobResult, update: JobUpdate, outcome: Outcome) -> None:
+    """Record in the job's ledger what became of its patch: written, or another end than the engine's."""
+    roots = [folder.root for folder in job.snapshot.folders]
+    if outcome.done is not None:
+        note_applied(roots, job.id, outcome.done.patch, outcome.done.before)
+    elif update.state != result.update.state:
+        note_end(roots, update, result.patch)

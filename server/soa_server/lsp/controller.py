@@ -16,11 +16,10 @@ import cattrs
 from soa_agents import wire
 from soa_agents.errors import ModelError, Refused, SoaError
 from soa_agents.swarm.job import JobResult, JobState, JobUpdate, StartJob
-from soa_agents.swarm.ledger import note_applied
 from soa_agents.workspace.snapshot import Snapshot
 
 from soa_server.lsp import sentences, to_lsp
-from soa_server.lsp.apply import Outcome, keep, offer, undo
+from soa_server.lsp.apply import Outcome, keep, offer, remember, undo
 from soa_server.lsp.chat import Chat
 from soa_server.lsp.configuration import Configuration
 from soa_server.lsp.diagnostics import Diagnostics
@@ -200,10 +199,8 @@ class Controller:
                 update = replace(update, state="refused", message=outcome.sentence)
         elif result.patch.edits and result.offer == "keep":
             outcome = Outcome(kept=keep(job.id, result))
-        if outcome.done is not None:
-            roots = [folder.root for folder in job.snapshot.folders]
-            note = asyncio.to_thread(note_applied, roots, job.id, outcome.done.patch, outcome.done.before)
-            self._spawn(note)
+        if result.offer in ("apply", "preview"):
+            self._spawn(asyncio.to_thread(remember, job, result, update, outcome))
         if stands:
             self._publish(job, result)
         self.person.refresh_lenses()

@@ -9,7 +9,7 @@ from pathlib import Path
 from soa_agents.errors import Refused, TargetChanged, TargetMissing
 from soa_agents.models.relayed import no_editor
 from soa_agents.settings import Settings
-from soa_agents.swarm.job import FolderRef, StartJob
+from soa_agents.swarm.job import FolderRef, StartJob, resumed
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
@@ -27,7 +27,7 @@ async def start_of(job: Job, jobs: Jobs, configuration: Configuration, client: C
     Raises `Refused` when it must not start, `NoModel` when the client does not offer the model that is set.
     """
     if job.request.interrupted is not None:
-        return await _start_again(job, job.request.interrupted, jobs, configuration)
+        return await _start_again(job, job.request.interrupted, jobs, configuration, client)
     request, snapshot = job.request, job.snapshot
     disk = file_of(request.uri)
     check_version(request, job.document)
@@ -55,13 +55,17 @@ async def start_of(job: Job, jobs: Jobs, configuration: Configuration, client: C
     )
 
 
-async def _start_again(job: Job, start: StartJob, jobs: Jobs, configuration: Configuration) -> StartJob:
-    """An interrupted job keeps its settings; only the open texts and where it may run are of today."""
+async def _start_again(
+    job: Job, start: StartJob, jobs: Jobs, configuration: Configuration, client: Client
+) -> StartJob:
+    """An interrupted job keeps its settings; the open texts, the model's place and consents are of today."""
     jobs.claim(job, (target for target in start.targets if "::" in target and start.kind != "fix"))
     root = job.snapshot.folders[0].root
     job.resolved = await configuration.folder(root)
+    _check_model(job.request, job.resolved.settings, client)
     consented = start.sandbox_consent or await _allowed(root)
-    return replace(start, buffers=dict(job.snapshot.buffers), resume=True, sandbox_consent=consented)
+    again = resumed(start, job.resolved.settings.model, dict(job.snapshot.buffers))
+    return replace(again, sandbox_consent=consented)
 
 
 async def _allowed(root: Path) -> bool:
