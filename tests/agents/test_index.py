@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.index import agents_map, main, scan, stored
+from soa_agents.workspace.index import agents_map, cache_file, main, scan, stored
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 
@@ -95,6 +95,33 @@ def test_a_spoiled_cache_is_made_anew(root: Path, tmp_path: Path, how: str) -> N
 def test_a_cache_that_cannot_be_is_done_without(root: Path) -> None:
     snapshot = Snapshot(open_folders([root]))
     assert scan(snapshot, root / "shop.py" / "index.db") == scan(snapshot, root) == scan(snapshot)
+
+
+def test_the_cache_of_a_workspace_is_its_own_and_private(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    workspaces = [open_folders([root]), open_folders([root, tmp_path]), open_folders([tmp_path])]
+    caches = [cache_file(folders) for folders in workspaces]
+    assert len({*caches}) == 3
+    assert cache_file(open_folders([root])) == caches[0]
+    scan(Snapshot(workspaces[0]), caches[0])
+    assert kept(caches[0]) == ["shop.py", "tests/test_shop.py"]
+    made = [folder for folder in caches[0].parents if folder.is_relative_to(tmp_path / "home")]
+    assert {folder.stat().st_mode & 0o777 for folder in made} == {0o700}
+
+
+def test_processes_fill_one_cache_at_once(root: Path, tmp_path: Path) -> None:
+    for number in range(300):
+        (root / f"more_{number}.py").write_text(f"def f{number}(): return g{number}()\n")
+    cache = tmp_path / "c.db"
+    command = [sys.executable, "-m", "soa_agents.workspace.index", "--cache", str(cache), str(root)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(3)]
+    assert [(each.communicate(timeout=60)[0], each.returncode) for each in running] == [(b"", 0)] * 3
+    snapshot = Snapshot(open_folders([root]))
+    assert scan(snapshot, cache) == scan(snapshot)
+    assert len(kept(cache)) == 302
 
 
 def test_functions_are_mapped_to_agents(root: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_sign_that_the_encoding_lacks_is_refused_and_nothing_written(tmp_path:
     assert path.read_bytes() == b"# coding: latin-1\n"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)  # writes to the disk
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")), st.booleans())
 def test_every_text_survives_the_disk(tmp_path: Path, text: str, mark: bool) -> None:
     path = tmp_path / "a.py"

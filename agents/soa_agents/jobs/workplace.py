@@ -12,7 +12,7 @@ from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import FileFacts
 from soa_agents.workspace.functions import Function, functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import scan
+from soa_agents.workspace.index import cache_file, scan
 from soa_agents.workspace.snapshot import Folder, Snapshot
 
 
@@ -83,5 +83,5 @@ def open_workplace(start: StartJob) -> Workplace:
         raise UsageError("There is no workspace folder. Open the project's folder and try again.")
     folders = tuple(Folder(f.name, Path(f.root)) for f in start.folders)
     snapshot = Snapshot(folders, dict(start.buffers), start.settings.index_exclude)
-    facts = scan(snapshot)
+    facts = scan(snapshot, cache_file(folders))
     return Workplace(start, snapshot, facts, CallGraph(facts), Texts(snapshot, tuple(facts)))

@@ -16,12 +16,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import cattrs
+from platformdirs import user_cache_path
 
 from soa_agents.workspace.callgraph import CallGraph, direct_tests
-from soa_agents.workspace.facts import FileFacts, file_facts
+from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, file_facts
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.snapshot import Snapshot, SourceFile, open_folders
+from soa_agents.workspace.snapshot import Folder, Snapshot, SourceFile, open_folders
 
 _VERSION = 2  # raised whenever `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
@@ -30,6 +30,13 @@ CREATE TABLE IF NOT EXISTS files (
     disk TEXT PRIMARY KEY, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, facts TEXT
 ) WITHOUT ROWID
 """
+
+
+def cache_file(folders: Iterable[Folder]) -> Path:
+    """Where the index of the workspace of these folders is kept: a file of its own in the user's cache."""
+    named = "\0".join(str(folder.root) for folder in folders)
+    digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+    return user_cache_path("soa-language-server", appauthor=False) / "index" / f"{digest}.sqlite3"
 
 
 def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
@@ -135,14 +142,33 @@ def _kept(row: tuple[Any, ...], file: SourceFile, digest: str | None = None) -> 
 
 def _read(said: str) -> FileFacts | None:
     try:
-        return cattrs.structure(json.loads(said), FileFacts)
-    except (ValueError, TypeError, KeyError, cattrs.BaseValidationError):
+        path, is_test, functions, classes, imports, uses = json.loads(said)
+        return FileFacts(
+            path,
+            is_test,
+            tuple(
+                FunctionFact(name, line, owner, stub, tuple(used))
+                for name, line, owner, stub, used in functions
+            ),
+            tuple(ClassFact(name, tuple(bases)) for name, bases in classes),
+            tuple(Import(*each) for each in imports),
+            tuple(uses),
+        )
+    except (ValueError, TypeError):
         return None
 
 
+def _said(facts: FileFacts) -> str:
+    """Lists without the fields' names, which are most of the text; `_VERSION` says what they mean."""
+    functions = [[f.qualname, f.line, f.owner, f.is_stub, f.uses] for f in facts.functions]
+    classes = [[c.qualname, c.bases] for c in facts.classes]
+    imports = [[i.name, i.module, i.attribute] for i in facts.imports]
+    whole = [facts.path, facts.is_test, functions, classes, imports, facts.uses]
+    return json.dumps(whole, separators=(",", ":"))
+
+
 def _row(file: SourceFile, digest: str, facts: FileFacts) -> tuple[Any, ...]:
-    said = json.dumps(cattrs.unstructure(facts), separators=(",", ":"))
-    return (str(file.disk), file.path, file.size, file.mtime_ns, digest, said)
+    return (str(file.disk), file.path, file.size, file.mtime_ns, digest, _said(facts))
 
 
 def _open(cache: Path | None) -> sqlite3.Connection:
@@ -150,7 +176,7 @@ def _open(cache: Path | None) -> sqlite3.Connection:
     if cache is not None:
         for _ in range(2):
             try:
-                cache.parent.mkdir(parents=True, exist_ok=True)
+                _private_folder(cache.parent)
                 return _prepared(sqlite3.connect(cache, timeout=10))
             except sqlite3.OperationalError:
                 break  # read-only or locked: not ours to remove
@@ -161,13 +187,20 @@ def _open(cache: Path | None) -> sqlite3.Connection:
     return _prepared(sqlite3.connect(":memory:"))
 
 
+def _private_folder(folder: Path) -> None:
+    """The folder, made with those above it that are missing; what is made here is the user's alone."""
+    if not folder.is_dir():
+        _private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _prepared(store: sqlite3.Connection) -> sqlite3.Connection:
     try:
-        if store.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+        store.execute("PRAGMA journal_mode = WAL")  # readers beside a writer
+        if store.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             store.execute("DROP TABLE IF EXISTS files")
-        store.execute("PRAGMA journal_mode = WAL")
+            store.execute(f"PRAGMA user_version = {_VERSION}")
         store.execute(_TABLE)
-        store.execute(f"PRAGMA user_version = {_VERSION}")
         store.commit()
         if store.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the cache is damaged")

@@ -225,14 +225,15 @@ def _walk(root: Path, skipped: Counter[str]) -> Iterator[str]:
     ignored = GitIgnoreSpec.from_lines([*_BUILT, *rules])
     for where, folders, files in os.walk(root, onerror=lambda _: skipped.update(["unreadable"])):
         here = Path(where)
-        inner = {name: (here / name).relative_to(root).as_posix() for name in (*folders, *files)}
+        below = "" if here == root else f"{here.relative_to(root).as_posix()}/"
         skipped.update("symlink" for name in folders if (here / name).is_symlink())
         folders[:] = sorted(
             name
             for name in folders
-            if not _is_foreign(here / name) and not ignored.match_file(f"{inner[name]}/")
+            if not _is_foreign(here / name) and not ignored.match_file(f"{below}{name}/")
         )
-        yield from (inner[n] for n in sorted(files) if n.endswith(".py") and not ignored.match_file(inner[n]))
+        python = (f"{below}{name}" for name in sorted(files) if name.endswith(".py"))
+        yield from (inner for inner in python if not ignored.match_file(inner))
 
 
 def _is_foreign(folder: Path) -> bool:

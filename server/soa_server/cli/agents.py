@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 from rich.text import Text
-from soa_agents.settings import state_folder
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import agents_map, scan
+from soa_agents.workspace.index import agents_map, cache_file, scan
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 from soa_server.cli import exits, jobs, place, show, words
@@ -58,7 +57,7 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
 
 def _agents(here: Workspace) -> list[dict[str, Any]]:
     snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
-    return agents_map(CallGraph(scan(snapshot, state_folder() / "index" / "commands.sqlite")))
+    return agents_map(CallGraph(scan(snapshot, cache_file(snapshot.folders))))
 
 
 def _tested(here: Workspace, agents: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,16 +7,14 @@ says that it is not complete.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from soa_agents.settings import state_folder
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
-from soa_agents.workspace.index import agents_map, stored
+from soa_agents.workspace.index import agents_map, cache_file, stored
 from soa_agents.workspace.snapshot import Folder, Snapshot
 
 from soa_server.lsp.diagnostics import Diagnostics
@@ -47,7 +45,7 @@ class Agents:
         self._index(folders)
         under = snapshot.path(disk) if disk else None
         complete = folders in self._indexed or not folders
-        agents = await asyncio.to_thread(_agents, snapshot, _cache(folders), under)
+        agents = await asyncio.to_thread(_agents, snapshot, cache_file(folders), under)
         return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
     async def of_file(self, uri: str) -> Mapping[str, dict[str, Any]]:
@@ -91,7 +89,7 @@ class Agents:
 
     async def _run(self, folders: tuple[Folder, ...]) -> None:
         try:
-            await run_indexer(INDEXER, _cache(folders), [folder.root for folder in folders])
+            await run_indexer(INDEXER, cache_file(folders), [folder.root for folder in folders])
         except OSError as error:
             logger.warning("the indexer could not be started: %s", error)
         else:
@@ -106,8 +104,3 @@ def _agents(snapshot: Snapshot, cache: Path, under: str | None) -> list[dict[str
         if path.endswith(".py"):
             facts[path] = file_facts(path, text)
     return agents_map(CallGraph(facts), under)
-
-
-def _cache(folders: Sequence[Folder]) -> Path:
-    named = "\0".join(str(folder.root) for folder in folders)
-    return state_folder() / "index" / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}.sqlite"
