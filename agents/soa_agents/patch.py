@@ -63,6 +63,10 @@ class Patch:
         """Every file the patch names, sorted."""
         return tuple(sorted({edit.path for edit in self.edits} | set(self.created) | set(self.deleted)))
 
+    def to_existing(self) -> Patch:
+        """The part of the patch that changes files which are there; new files are left out."""
+        return Patch(tuple(edit for edit in self.edits if edit.path not in self.created))
+
     def apply(self, texts: Mapping[str, str]) -> dict[str, str]:
         """The new text of every file the patch names; raises `TargetChanged` when a hash differs."""
         return {path: _splice(self._before(path, texts), self._edits_of(path)) for path in self.paths}

@@ -1,8 +1,9 @@
 """An engine's process as the server sees it: JSON lines, and answers that follow a plan instead of a model.
 
 `fake_engine.py PLAN` with a JSON object: name of a function (or file) -> what becomes of a job on it:
-`body` (the new source of the function), `result` (members of the JobResult), `update` (members of the
-JobUpdate), `hold` (until it is cancelled, or until a job on `release` comes), `die`, `agents`, `deaf`.
+`body` (the new source of the function), `creates` (new files of tests by path), `result` (members of the
+JobResult), `update` (members of the JobUpdate), `hold` (until it is cancelled, or until a job on `release`
+comes), `die`, `agents`, `deaf`.
 Everything received is appended to PLAN.log.
 """
 
@@ -44,12 +45,12 @@ def result(start: StartJob, state: str = "") -> dict[str, Any]:
     made = wire.to_json(JobResult(update))
     made["update"].update(base)
     if "body" in step and not state:
-        made.update(patched(start, step["body"]), offer="apply")
+        made.update(patched(start, step["body"], step.get("creates", {})), offer="apply")
     made.update(step.get("result", {}))
     return {"type": "result", "jobId": start.job_id, "result": made}
 
 
-def patched(start: StartJob, body: str) -> dict[str, Any]:
+def patched(start: StartJob, body: str, creates: dict[str, str]) -> dict[str, Any]:
     snapshot = Snapshot(tuple(Folder(f.name, Path(f.root)) for f in start.folders), start.buffers)
     path, _, qualname = start.targets[0].partition("::")
     text = snapshot.text(path)
@@ -57,7 +58,8 @@ def patched(start: StartJob, body: str) -> dict[str, Any]:
     function = next(f for f in functions(path, text) if f.id.qualname == qualname)
     edit = make_edit(text, Edit(path, *function.span, body, "target", qualname))
     helper = make_edit(text, Edit(path, 0, 0, "", "import"))
-    return {"patch": wire.to_json(make_patch([helper, edit])), "texts": {path: text}}
+    tests = [make_edit("", Edit(path, 0, 0, new, "tests")) for path, new in creates.items()]
+    return {"patch": wire.to_json(make_patch([helper, edit, *tests], creates)), "texts": {path: text}}
 
 
 def begin(start: StartJob) -> None:

@@ -161,6 +161,27 @@ async def test_previews(
             assert_sentence(end)
 
 
+@pytest.mark.parametrize("operations", [["create", "rename", "delete"], ["rename"], None])
+async def test_only_a_client_that_creates_files_is_sent_new_ones(
+    bench: Bench, operations: list[str] | None
+) -> None:
+    bench.plan({"total": {"body": BODY, "creates": {"test_shop.py": "def test_total(): ...\n"}}})
+    workspace = VSCODE["workspace"]
+    edits = {**workspace["workspaceEdit"], "resourceOperations": operations}
+    if operations is None:
+        del edits["resourceOperations"]
+    capabilities = {**VSCODE, "workspace": {**workspace, "workspaceEdit": edits}}
+    async with bench.editor(capabilities=capabilities) as editor:
+        await editor.open(bench.shop)
+        end = await editor.end(await editor.act(bench.shop, "def total", "Generate with SoA"))
+        assert end["state"] == "done"
+        assert editor.buffer(bench.shop).text == SHOP.replace(OLD, BODY)
+        changes = editor.edits[0]["edit"]["documentChanges"]
+        creates = ["create"] if operations and "create" in operations else []
+        assert [change["kind"] for change in changes if "kind" in change] == creates
+        assert len(changes) == 1 + 2 * len(creates)
+
+
 async def test_a_client_that_does_not_apply_refuses_the_job(bench: Bench) -> None:
     bench.plan({"total": {"body": BODY}})
     async with bench.editor() as editor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soa_agents.errors import SoaError
@@ -57,7 +57,7 @@ async def offer(job: Job, result: JobResult, documents: Documents, person: Perso
             keep(job.id, result),
         )
     try:
-        patch, files = rebased(result, snapshot, documents)
+        patch, files = rebased(_for_client(result, person), snapshot, documents)
     except SoaError as changed:
         return Outcome(None, str(changed), keep(job.id, result), moved=True)
     edit = to_lsp.workspace_edit(patch, files, person.client, confirm=preview and person.client.annotations)
@@ -88,6 +88,11 @@ def wants_preview(result: JobResult, setting: Preview) -> bool | None:
     if result.offer == "preview":
         return None if setting == "never" else True
     return setting == "always"
+
+
+def _for_client(result: JobResult, person: Person) -> JobResult:
+    """Without files of new tests where the client creates none: it would refuse the code along with them."""
+    return result if person.client.creates_files else replace(result, patch=result.patch.to_existing())
 
 
 def rebased(
