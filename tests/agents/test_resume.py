@@ -8,15 +8,16 @@ import asyncio
 import random
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents.playground import PATH, Expressions, Plain, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from killable import CHECKS, KEY, SCRIPT, SHOP, TESTS, Mill, answer, bought_twice, events, lay, start
-from openai_server import OpenAIServer
+from openai_server import Answer, OpenAIServer, asked
 from soa_agents import protocols
 from soa_agents.jobs import run_job
 from soa_agents.models.port import Prompt, Reply, Usage
@@ -24,9 +25,9 @@ from soa_agents.protocols.each import accepted_pieces
 from soa_agents.swarm.actions import Ask, Stop
 from soa_agents.swarm.assemble import Piece
 from soa_agents.swarm.engine import Engine, Ports
-from soa_agents.swarm.events import ActionStarted, Event, JobEnded, Replied, Verified
+from soa_agents.swarm.events import ActionStarted, Event, JobEnded, JobRequested, Replied, Verified
 from soa_agents.swarm.fold import replay, without_lost_starts
-from soa_agents.swarm.job import AgentUpdate, JobResult, StartJob
+from soa_agents.swarm.job import AgentUpdate, JobKind, JobResult, StartJob
 from soa_agents.swarm.ledger import Ledger, path_of
 from soa_agents.swarm.state import State
 
@@ -156,12 +157,12 @@ def test_a_changed_file_is_refused_until_its_text_is_back(root: Path, model: Ope
     shop = root / "shop.py"
     with Mill(real=False) as mill:
         assert mill.run(start(root, model.base_url, "job"), events=8) is None
-        asked = len(model.requests)
+        before = len(model.requests)
         shop.write_text(SHOP + "\nMORE = 1\n")
         refused = resumed(start(root, model.base_url, "job", resume=True))
         assert (refused.update.state, refused.refusal) == ("refused", "TargetChanged")
         assert "shop.py changed since the job was interrupted" in refused.update.message
-        assert len(model.requests) == asked
+        assert len(model.requests) == before
         shop.write_text(SHOP)
         result = mill.run(start(root, model.base_url, "job", resume=True))
     assert result is not None
@@ -172,7 +173,7 @@ def test_who_must_not_go_on_is_told_why(root: Path, model: OpenAIServer) -> None
     with Mill(real=False) as mill:
         mill.run(start(root, model.base_url, "ended"))
         mill.run(start(root, model.base_url, "running"), events=6)
-    asked = len(model.requests)
+    before = len(model.requests)
     with closing(Ledger.of(root)) as ledger:
         assert ledger.claim("running")
         told = {
@@ -184,7 +185,88 @@ def test_who_must_not_go_on_is_told_why(root: Path, model: OpenAIServer) -> None
     assert "has ended (done)" in told["ended"].message
     assert "is running already" in told["running"].message
     assert "There is no job nobody" in told["nobody"].message
-    assert len(model.requests) == asked
+    assert len(model.requests) == before
+
+
+def test_a_job_that_nobody_answered_goes_on_when_somebody_does(root: Path, model: OpenAIServer) -> None:
+    """The key is refused in the middle; the replies before are kept, and the key that is echoed is not."""
+    refused = Answer(status=401, error=f"Incorrect API key provided: {KEY}")
+    model.answer = lambda request: refused if len(model.requests) > 5 else answer(request)
+    with Mill(real=False) as mill:
+        failed = mill.run(start(root, model.base_url, "job"))
+        assert failed is not None
+        assert (failed.update.state, failed.update.verdict, failed.exit_code) == ("failed", None, 3)
+        assert mill.run(start(root, model.base_url, "other"), events=3) is None
+        model.answer = answer
+        result = mill.run(start(root, model.base_url, "job", resume=True))
+    assert result is not None
+    assert result.update.verdict == "passed"
+    assert bought_twice(events(root, "job")) == []
+    with closing(Ledger.of(root)) as ledger:
+        job = ledger.find("job")
+        assert (job.ended, job.last) == (True, result.update)
+        assert [entry.id for entry in ledger.interrupted()] == ["other"]
+        first = next(iter(ledger.events("job")))
+    assert isinstance(first, JobRequested)
+    assert first.start.settings.model.base_url == "", "an address may hold a password"
+    assert KEY.encode() not in path_of(root).read_bytes()
+
+
+STOCK = '"""A stock: `take_in` adds a number of pieces to what is there, `sell` takes them out."""\n'
+PAIR = '''def one(x):
+    """One more."""
+    ...
+
+
+def two(x):
+    """Two more."""
+    ...
+'''
+WRONG_PAIR = PAIR.replace("...", "return x")
+TEST_ONE = "from pair import one\n\n\ndef test_one():\n    assert one(1) == 2\n"
+TEST_TWO = "from pair import two\n\n\ndef test_two():\n    assert two(1) == 3\n"
+ONE, TWO = "def one(x):\n    return x + 1", "def two(x):\n    return x + 2"
+SELL = 'def sell(number: int) -> None:\n    """Take pieces out."""\n    ...'
+KINDS: dict[str, tuple[JobKind, str, dict[str, str], dict[str, str], int]] = {
+    "all stubs": (
+        "implementFile",
+        "pair.py",
+        {"pair.py": PAIR, "tests/test_one.py": TEST_ONE, "tests/test_two.py": TEST_TWO},
+        {"one": ONE, "two": TWO},
+        6,
+    ),
+    "what fails": (
+        "fix",
+        "tests/test_one.py",
+        {"pair.py": WRONG_PAIR, "tests/test_one.py": TEST_ONE},
+        {"one": ONE},
+        5,
+    ),
+    "stubs": ("stubs", "stock.py::<module>", {"stock.py": STOCK}, {"<module>": SELL}, 5),
+}
+
+
+@pytest.mark.parametrize(("kind", "target", "files", "replies", "number"), KINDS.values(), ids=KINDS)
+def test_every_kind_of_job_goes_on(
+    kind: JobKind, target: str, files: dict[str, str], replies: dict[str, str], number: int, tmp_path: Path
+) -> None:
+    def reply_of(request: dict[str, Any]) -> Answer:
+        return Answer(f"```python\n{replies[asked(request)[0].rpartition('::')[2]]}\n```")
+
+    root = tmp_path / "work"
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    with OpenAIServer(reply_of) as server, Mill() as mill:
+        job = replace(start(root, server.base_url, "job"), kind=kind, targets=(target,))
+        assert mill.run(job, events=number) is None
+        log = events(root, "job")
+        assert isinstance(log[-1], Replied)
+        result = mill.run(replace(job, resume=True))
+        assert result is not None
+        assert (result.update.state, result.update.verdict) == ("done", "passed"), result.update
+        assert len(server.requests) <= len(replies) + in_flight(log)
+    assert bought_twice(events(root, "job")) == []
 
 
 def test_a_resumed_job_tells_what_its_agents_did_before(root: Path, model: OpenAIServer) -> None:

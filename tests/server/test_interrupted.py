@@ -144,6 +144,18 @@ async def test_a_changed_text_is_refused_and_discarding_ends_it(
     assert last(root, job).last.state == "cancelled"
 
 
+async def test_what_the_client_did_not_apply_is_remembered_so(
+    root: Path, model: Model, env: dict[str, str]
+) -> None:
+    model.free.set()
+    async with Editor([root], env=env) as editor:
+        editor.manners.applies = False
+        await editor.open(root / "shop.py")
+        job = await editor.act(root / "shop.py", "def total", "Generate with SoA")
+        end = await editor.end(job)
+    assert (end["state"], last(root, job).last.message) == ("refused", end["message"])
+
+
 async def test_an_unknown_job_is_refused_in_a_sentence(root: Path, env: dict[str, str]) -> None:
     async with Editor([root], env=env) as editor:
         assert await editor.run("soa.resume", {"jobId": "nobody"}) == "nobody"
