@@ -141,6 +141,11 @@ def test_suspects_are_frames_then_calls_then_what_failing_tests_run() -> None:
     assert suspects([of("t::c", ran="f")]) == ()
 
 
+def test_a_test_is_no_suspect_wherever_it_stands() -> None:
+    failing = of("a.py::T::check[1]", "failed", ran="T.check f", frames="T.check")
+    assert [s.qualname for s in suspects([failing])] == ["f"]
+
+
 @pytest.mark.parametrize(
     ("frames", "suspect"),
     [
@@ -172,6 +177,14 @@ def test_a_brief_tells_the_targets_failures_first_and_equal_ones_once() -> None:
     assert text.count("assert 1 == 2") == 1
     assert "at a.py:1 in f: x  <- your function" in text
     assert "left" not in text
+
+
+def test_a_brief_names_files_by_their_paths_in_the_workspace() -> None:
+    message = (
+        "/home/me/work/pkg/a.py:3: DocTestFailure\nFile '/usr/lib/b.py', /pkg/a.pyc, x/pkg/a.py, /tmp/t.py"
+    )
+    text = for_model(Report((of("t.py::far", "failed", message),)), FunctionId("pkg/a.py", "f"), 4000)
+    assert "  pkg/a.py:3: DocTestFailure\n  File '/usr/lib/b.py', /pkg/a.pyc, x/pkg/a.py, t.py" in text
 
 
 @given(st.integers(300, 3000), st.lists(st.text(max_size=500), max_size=12))

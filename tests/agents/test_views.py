@@ -245,10 +245,15 @@ QUOTED = [  # a module's text -> how its bindings are quoted when they are quote
         "try:\n    from a import b\nexcept ImportError:\n    def b():\n        return 1\n",
         "from a import b  # if available",
     ),
-    ("T = (" + "_('word'), " * 40 + ")\n", "T = (" + "_('word'), " * 10 + "...)  # shortened"),
+    ("T = (" + "_('word'), " * 30 + ")\n", None),
+    ("T = (" + "_('word'), " * 50 + ")\n", "T = (" + "_('word'), " * 36 + "...)  # shortened"),
     (
         "T = {'a': (" + "1234567890, " * 40 + "), 'b': f(" + "x, " * 90 + ")}\n",
-        "T = {'a': (" + "1234567890, " * 4 + "...), 'b': f(" + "x, " * 18 + "...)}  # shortened",
+        "T = {'a': (" + "1234567890, " * 16 + "...), 'b': f(" + "x, " * 64 + "...)}  # shortened",
+    ),
+    (
+        "T = {" + "'a': (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), " * 30 + "}\n",
+        "T = {" + ", ".join(["'a': (1, 2, 3, 4, 5, 6, 7, 8, 9, ...)"] * 30) + "}  # shortened",
     ),
 ]
 

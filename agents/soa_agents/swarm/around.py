@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+from soa_agents.swarm.bindings import words
 from soa_agents.swarm.material import Focus, Piece, attributes
 from soa_agents.swarm.skim import brief, code_of, indented
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.outline import class_header, docstring_place
+from soa_agents.workspace.outline import class_header, docstring_place, signature
 
 _LONG = 2400  # characters of an outer function, or of a class that is quoted whole
 _LONG_DOCSTRING = 4000
@@ -52,6 +54,32 @@ def shown_whole(focus: Focus) -> frozenset[FunctionId]:
     return frozenset(_full(focus))
 
 
+def has_docstring(focus: Focus) -> bool:
+    """Whether the class around the function says anything."""
+    place = docstring_place(focus.function.path, focus.skim.text, focus.owner)
+    return place is not None and bool(place.text.strip())
+
+
+def said_by_class(focus: Focus) -> str:
+    """The paragraphs of the class's docstring that mention the method, with the examples that follow them."""
+    place = docstring_place(focus.function.path, focus.skim.text, focus.owner)
+    kept: list[str] = []
+    about = False
+    for paragraph in re.split(r"\n\s*\n", place.text) if place else ():
+        example = paragraph.startswith((" ", "\t", ">>>"))
+        about = focus.function.name in words(paragraph) or (about and example)
+        kept += [paragraph.strip("\n")] if about else []
+    return "\n\n".join(kept)
+
+
+def related(focus: Focus) -> tuple[str, ...]:
+    """Names that the function, or what sets up its class, calls: classes among them are worth a look."""
+    begin = [f for f in _methods(focus) if f.id.name in _BEGINNINGS and f.id != focus.function]
+    code = "\n".join([focus.code, *(code_of(focus.skim.text, f) for f in begin)])
+    called = dict.fromkeys(re.findall(r"(?<![\w.])([^\W\d]\w*)\s*\(", code))
+    return tuple(name for name in called if name != focus.owner)
+
+
 def bounded(source: str, limit: int = _LONG) -> str:
     """The source, or as many of its lines as fit."""
     if len(source) <= limit:
@@ -67,7 +95,7 @@ def _methods(focus: Focus) -> list[Function]:
 def _piece(focus: Focus, function: Function, whole: bool) -> Piece:
     text = focus.skim.text
     if function.id == focus.function:
-        own = brief(text, function, note="the function in question")
+        own = f"{signature(text, function)} ...  # the function in question"
         return Piece(indented(own), function.span.start, compact=True)
     if whole:
         return Piece(indented(code_of(text, function)), function.span.start)

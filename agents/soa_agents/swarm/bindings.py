@@ -10,7 +10,8 @@ from tree_sitter import Node
 
 from soa_agents.workspace.syntax import IMPORTS, Syntax, statements, walk
 
-_LONG_VALUE = 120  # characters of a constant that is quoted in short
+_LONG_VALUE = 400  # characters of a constant; a longer one is quoted in short
+_LONG_TABLE = 1200  # characters of the keys of a mapping, which are quoted all as far as these go
 _FEW = 8  # elements that are all mentioned, each in as short as need be
 _LONG_BLOCK = 800  # characters of an `if` or `try` statement that is quoted as it stands
 _COLLECTIONS = frozenset({"dictionary", "list", "set", "tuple", "argument_list"})
@@ -146,7 +147,7 @@ def _abridged(syntax: Syntax, node: Node, limit: int) -> str:
 def _elements(syntax: Syntax, node: Node, limit: int) -> str:
     parts = [child for child in node.named_children if child.type != "comment"]
     share = max(limit // max(1, len(parts)), 30)
-    shown, room = [], limit
+    shown, room = [], _LONG_TABLE if node.type == "dictionary" else limit
     for part in parts:
         text = _abridged(syntax, part, share)
         if len(text) > room and len(parts) > _FEW:

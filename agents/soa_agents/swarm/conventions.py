@@ -21,7 +21,7 @@ def style(file: Skim, beside: Iterable[Skim] = ()) -> str:
     model = file if file.functions else next((f for f in beside if len(f.functions) > 1), None)
     if model is None:
         return ""
-    said = [_indentation(model.text), _quotes(model.text), _hints(model), _docstrings(model)]
+    said = [_indentation(model.text), _quotes(model.text), _hints(model), _docstrings(model), _imports(model)]
     return "; ".join(s for s in said if s)
 
 
@@ -71,6 +71,14 @@ def _hints(file: Skim) -> str:
     if hinted * 2 > len(signatures):
         return "functions have type hints"
     return "no type hints" if not hinted else ""
+
+
+def _imports(file: Skim) -> str:
+    bodies = [file.text[f.body.start : f.body.end] for f in file.functions]
+    local = sum(
+        re.search(r"^[ \t]*(?:import|from [\w.]+ import) \w", body, re.M) is not None for body in bodies
+    )
+    return "functions import what they alone need inside" if local > 1 and local * 4 >= len(bodies) else ""
 
 
 def _docstrings(file: Skim) -> str:

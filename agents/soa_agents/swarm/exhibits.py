@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from soa_agents.swarm.bindings import words
 from soa_agents.swarm.lookup import find_class
-from soa_agents.swarm.material import Focus
+from soa_agents.swarm.material import Focus, name_parts
 from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim
+from soa_agents.swarm.thinning import thinned
 from soa_agents.verify.report import Report, TestResult
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 
 _INDIRECT = 6  # tests shown of a function that no test names
 _REPORTED = 8  # reported failures shown beside the tests that name the function
-_LONG_TEST = 1500  # characters of a passing test that is quoted
-_BESIDE = 2500  # characters of passing tests that are quoted beside failing ones
+_LONG_TEST = 1500  # characters of a test; a longer one is thinned
+_LONG_ONES = 6000  # characters that long tests take together, the first one in any case
 _NAMES = 12  # tests that are listed by name only
 _HOPS = 4  # classes a test may be inherited through
+# What such tests show of a function is not the first thing that its author needs to know.
+_ASIDE = frozenset({"i18n", "l10n", "locale", "locales", "benchmark", "benchmarks", "bench", "perf"})
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A test function, where it stands, the class it is run through, and whether it fails."""
+    """A test function, where it stands, the class it is run through, and how it went.
+
+    `ran` is how many functions of the workspace ran in it, 0 when it was not seen to run the function;
+    `named` are those of them that the test itself names.
+    """
 
     file: Skim
     function: Function
     through: tuple[Skim, str] | None
     failing: bool = False
-    ran: int = 0  # functions of the workspace that ran in it; 0 when it was not seen to run the function
+    skipped: bool = False
+    ran: int = 0
+    named: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -42,11 +52,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Exhibits:
-    """The tests to quote, those of them that a report complains of, and the names of the other ones."""
+    """The tests to quote, those of them that a report complains of, and the others by why they are not."""
 
     quoted: tuple[Shown, ...] = ()
     reported: frozenset[FunctionId] = frozenset()
-    others: tuple[str, ...] = ()
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.quoted)
@@ -76,10 +86,12 @@ def tests_of(
     chosen = [*direct, *told_of[:_REPORTED]]
     if not chosen:
         chosen = sorted((s for s in tests if s.ran), key=lambda s: (not s.failing, s.ran))[:_INDIRECT]
-    quoted = _worth_quoting(chosen, reported)
-    rest = dict.fromkeys(_label(s, quoted) for s in tests if s not in quoted and (s.ran or s in naming))
-    in_order = sorted(quoted, key=lambda s: (s.file.path, s.function.span.start))
-    return Exhibits(tuple(in_order), frozenset(reported), tuple(rest))
+    quoted = _worth_quoting(focus, chosen, reported)
+    rest: dict[str, tuple[str, ...]] = {}
+    for test in (s for s in tests if s not in quoted and (s.ran or s in naming)):
+        why = _why_left_out(test, test in naming, bool(reported))
+        rest[why] = (*rest.get(why, ()), _label(test, quoted))
+    return Exhibits(tuple(quoted), frozenset(reported), rest)
 
 
 def test_id(nodeid: str) -> FunctionId:
@@ -126,16 +138,33 @@ def _found(
     for report in reports:
         for result in report.tests:
             known = results.get(test_id(result.nodeid))
-            if known is None or known.passed:
+            if known is None or _weight(result) > _weight(known):
                 results[test_id(result.nodeid)] = result
-    ran = [test for test, result in results.items() if focus.function in result.ran or not result.passed]
+    ran = [test for test, result in results.items() if focus.function in result.ran or _weight(result) == 2]
     found = {}
     for test in dict.fromkeys([*map(test_id, listed), *ran]):
         if shown := _shown(test, texts):
             last = results.get(test)
-            size = len(last.ran) if last and focus.function in last.ran else 0
-            found[test] = replace(shown, failing=last is not None and not last.passed, ran=size)
+            found[test] = _with_result(focus, shown, last) if last else shown
     return found
+
+
+def _weight(result: TestResult) -> int:
+    """Which result speaks for a test that has several: one that failed, else one that passed."""
+    return 0 if result.outcome == "skipped" else 1 if result.passed else 2
+
+
+def _with_result(focus: Focus, shown: Shown, last: TestResult) -> Shown:
+    runs = focus.function in last.ran
+    spelled = words(shown.source)
+    named = dict.fromkeys(f.name for f in last.ran if f != focus.function and f.name in spelled)
+    return replace(
+        shown,
+        failing=_weight(last) == 2,
+        skipped=last.outcome == "skipped",
+        ran=len(last.ran) if runs else 0,
+        named=tuple(named) if runs else (),
+    )
 
 
 def _merged(found: Iterable[Shown]) -> list[Shown]:
@@ -176,16 +205,42 @@ def _inherited(
     return None
 
 
-def _worth_quoting(chosen: list[Shown], reported: set[FunctionId]) -> list[Shown]:
-    """The reported tests and the short ones; beside reported ones only as many as a reader takes in."""
-    kept = [s for s in chosen if s.function.id in reported]
-    room = _BESIDE if kept else None
-    for test in sorted((s for s in chosen if s.function.id not in reported), key=_size):
-        if _size(test) <= (_LONG_TEST if room is None else min(room, _LONG_TEST)):
-            room = None if room is None else room - _size(test)
-            kept.append(test)
-    enough = len(kept) > 1 or room is not None
-    return kept if enough else chosen
+def _worth_quoting(focus: Focus, chosen: list[Shown], reported: set[FunctionId]) -> list[Shown]:
+    """The reported tests alone, else all but the last of many long ones; the telling ones first."""
+    kept = [s for s in chosen if s.function.id in reported] or chosen
+    room, quoted = _LONG_ONES, list[Shown]()
+    for test in sorted(kept, key=lambda s: (_rank(focus, s), _size(s))):
+        if test.function.id not in reported and _size(test) > _LONG_TEST:
+            if room < _LONG_ONES and room < _LONG_TEST:
+                continue
+            room -= _LONG_TEST
+        quoted.append(test)
+    return sorted(quoted, key=lambda s: (_rank(focus, s), s.file.path, s.function.span.start))
+
+
+def _rank(focus: Focus, shown: Shown) -> int:
+    """Where a test stands among the others: its module's own file first, special concerns last."""
+    stem = focus.function.path.rpartition("/")[2].removesuffix(".py")
+    file = shown.file.path.rpartition("/")[2].removesuffix(".py")
+    about = name_parts(file) | name_parts(shown.function.id.name) | words(_parameters(shown))
+    aside = _ASIDE & about - name_parts(focus.function.name) - name_parts(stem)
+    if shown.skipped or aside:
+        return 2
+    return 0 if file in (f"test_{stem}", f"{stem}_test", f"test{stem}") and _names(focus, shown) else 1
+
+
+def _parameters(shown: Shown) -> str:
+    return shown.file.text[shown.function.name.end : shown.function.signature.end]
+
+
+def _why_left_out(test: Shown, names: bool, told: bool) -> str:
+    """Why a test that has to do with the function is mentioned only."""
+    if told and not test.failing:
+        return "as they pass" if test.ran else "as they did not fail here"
+    if names:
+        return "as they are long" if test.ran else "as they did not run it here"
+    through = f" only through {test.named[0]}" if test.named else " only through other functions"
+    return f"as they reach it{through}"
 
 
 def _inherited_by(shown: Shown, others: list[Shown]) -> bool:
@@ -216,25 +271,27 @@ def _together(tests: Exhibits, quoted: tuple[Shown, ...]) -> str:
             parts.append(f"# {test.file.path}")
             owner = None
         path = test.file.path
-        text = code_of(test.file.text, test.function)
-        if not test.function.owner:
-            parts.append(text)
-        elif test.function.owner == owner:
-            parts.append(indented(text))
+        text = thinned(code_of(test.file.text, test.function), _LONG_TEST)
+        if test.function.owner and test.function.owner != owner:
+            parts.append(f"{class_line(test.file, test.function.owner)}\n{indented(text)}")
         else:
-            parts.append(test.source)
+            parts.append(indented(text) if test.function.owner else text)
         owner = test.function.owner
     return "\n\n".join([*_count(tests, quoted), *parts])
 
 
 def _count(tests: Exhibits, quoted: tuple[Shown, ...]) -> list[str]:
-    """How many tests there are, when not all of them are quoted."""
-    names = [*(_label(t, quoted) for t in tests.quoted if t not in quoted), *tests.others]
-    if not names:
+    """How many tests there are and why some are left out, when not all of them are quoted."""
+    unquoted = tuple(_label(t, quoted) for t in tests.quoted if t not in quoted)
+    groups = {**tests.others, **({"for their length": unquoted} if unquoted else {})}
+    if not groups:
         return []
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    listed = ", ".join(names[:_NAMES])
-    return [f"# {len(quoted)} of {len(quoted) + len(names)} tests; left out: {listed}{more}."]
+    count = sum(map(len, groups.values()))
+    told = [f"# {len(quoted)} of {len(quoted) + count} tests."]
+    for why, names in groups.items():
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        told.append(f"Left out {why}: {', '.join(names[:_NAMES])}{more}.")
+    return [" ".join(told)]
 
 
 def _label(test: Shown, quoted: Iterable[Shown]) -> str:

@@ -7,7 +7,7 @@ bounded in number and length.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -137,10 +137,29 @@ def siblings(
     few = len(items) <= cap
     chosen = sorted((i for i in items if few or scores[_name(i)]), key=lambda i: -scores[_name(i)])[:cap]
     kin = [i for i in chosen if isinstance(i, Function) and scores[_name(i)] >= 2 and is_short(i)]
-    whole = () if everything else tuple(kin[:_WHOLE])
+    whole = [] if everything else kin[:_WHOLE]
+    if len(whole) < 2 and not everything:
+        whole += [model for model in _model(focus, items) if model not in whole]
     return tuple(_in_its_class(focus, f) for f in used) + tuple(
-        Piece(listed(focus, file, i, i in whole), i.span.start, compact=i not in whole) for i in chosen
+        Piece(listed(focus, file, i, i in whole), i.span.start, compact=i not in whole)
+        for i in dict.fromkeys([*whole, *chosen])
     )
+
+
+def _model(focus: Focus, items: Iterable[Function | Class]) -> tuple[Function, ...]:
+    """The finished short function whose signature is the most like this one's, to see how others are done."""
+    here = focus.skim.function(focus.function.qualname)
+    if here is None or focus.owner:
+        return ()
+    text, own = focus.skim.text, _signature_words(focus.skim.text, here)
+    known = [f for f in items if isinstance(f, Function) and not f.is_stub and f.id not in focus.unwritten]
+    found = [f for f in known if is_short(f) and text[f.body.start : f.body.end].count("\n") > 1]
+    best = max(found, key=lambda f: len(own & _signature_words(text, f)), default=None)
+    return (best,) if best else ()
+
+
+def _signature_words(text: str, function: Function) -> frozenset[str]:
+    return words(text[function.name.end : function.signature.end])
 
 
 def _methods_used(focus: Focus) -> list[Function]:
@@ -191,10 +210,10 @@ def _class_in_a_line(file: Skim, item: Class, note: str = "") -> str:
     return f"{class_line(file, item.qualname)} ..." + (f"  # {comment}" if comment else "")
 
 
-def types(focus: Focus, texts: Mapping[str, str], annotations: str) -> tuple[Piece, ...]:
-    """The headers of workspace classes named in the signature, and of the bases of the function's class."""
+def types(focus: Focus, texts: Mapping[str, str], named: Iterable[str]) -> tuple[Piece, ...]:
+    """The headers of the workspace's classes among the names, and of the bases of the function's class."""
     around = focus.skim.class_named(focus.owner)
-    named = [*sorted(words(annotations)), *(around.bases if around else ())]
+    named = [*named, *(around.bases if around else ())]
     pieces: list[Piece] = []
     for name in dict.fromkeys(n.partition("[")[0] for n in named):
         if name != focus.owner and (found := find_class(focus.skim, texts, name)):

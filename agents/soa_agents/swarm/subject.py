@@ -19,6 +19,7 @@ from soa_agents.swarm.skim import Skim, head, skim
 from soa_agents.swarm.state import Node, State
 from soa_agents.swarm.support import support
 from soa_agents.verify.report import Report
+from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
 from soa_agents.workspace.snapshot import is_test_file
@@ -48,7 +49,8 @@ class Subject:
         called = frozenset(viewer.graph.callees(self.function))
         old = self._old()
         mother = frozenset([self.mother.function.qualname]) if self.mother else frozenset[str]()
-        typed = frozenset(n for n in words(self._annotations()) if self.file.class_named(n))
+        named = [*sorted(words(self._annotations())), *around.related(focus)]
+        typed = frozenset(n for n in named if self.file.class_named(n))
         callers = elsewhere.callers(focus, texts, viewer.graph, around.shown_whole(focus))
         calling = frozenset(c.qualname for c in callers if c.path == self.function.path)
         siblings = material.siblings(focus, mother | typed | calling, self.ask.step == "stubs")
@@ -57,13 +59,14 @@ class Subject:
             of_pieces("header", material.header(focus), 5000),
             of_pieces("siblings", siblings, 4000),
             of_pieces("owner", around.surroundings(focus), 9000),
-            of_pieces("types", material.types(focus, texts, self._annotations()), 3000),
+            of_pieces("types", material.types(focus, texts, named), 3000),
             of_pieces("useful", elsewhere.useful(focus, texts, viewer.known, called), 1500),
             of_pieces("imported", elsewhere.imported(focus, texts, viewer.graph), 3000),
             of_pieces("callers", tuple(callers.values()), 2400),
             *self._of_family(),
             *self._of_tests(),
             Section("spec", (self._spec(old),)),
+            of_text("class_says", around.said_by_class(focus) if self.class_describes() else "", 1500),
             Section("old", (old,)),
             Section("import_line", (self._import_line() if self.ask.step == "tests" else "",)),
         )
@@ -146,8 +149,8 @@ class Subject:
             return None
         own = frozenset([self.function])
         family = frozenset(n.function for n in self.state.family(self.node.agent))
-        for functions in (own, family, self._root_functions()):
-            kept = exhibits.relevant(report, self.state.baseline, functions)
+        for concerned in (own, family, self._root_functions()):
+            kept = exhibits.relevant(report, self.state.baseline, concerned)
             if kept.problem or not all(r.passed for r in kept.results):
                 return kept
         return None
@@ -210,6 +213,21 @@ class Subject:
         first = self.function.qualname.partition(".")[0]
         module = module_name(self.function.path, self.texts)
         return f"from {module} import {first}"
+
+    def class_name(self) -> str:
+        """The name of the class whose method it is, or nothing."""
+        owner = self.focus.owner
+        return owner.rpartition(".")[2] if self.file.class_named(owner) else ""
+
+    def outer(self) -> str:
+        """The function that it is nested in, or nothing."""
+        return self.focus.owner if not self.class_name() else ""
+
+    def class_describes(self) -> bool:
+        """Whether the function is a method without a docstring of a class that has one."""
+        own = functions("", self.node.spec)
+        documented = bool(own) and own[0].docstring is not None
+        return bool(self.class_name()) and not documented and around.has_docstring(self.focus)
 
     def place(self) -> str:
         """Where the function stands, in words."""

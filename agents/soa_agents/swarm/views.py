@@ -37,6 +37,9 @@ class View:
     python: str = ""  # the versions the code must work on
     place: str = ""  # where the function stands, in words
     style: str = ""
+    class_name: str = ""  # of the class whose method it is
+    outer: str = ""  # the function that it is nested in
+    class_describes: bool = False  # the class has a docstring and the method has none
     in_class: bool = False
     helpers_as_stubs: bool = False  # parts may be left to other authors
     has_examples: bool = False
@@ -54,6 +57,7 @@ class View:
     tests: str = ""
     advice: str = ""
     spec: str = ""
+    class_says: str = ""
     helpers: str = ""
     old: str = ""
     report: str = ""
@@ -62,7 +66,7 @@ class View:
     import_line: str = ""
 
 
-_SECTIONS = tuple(f.name for f in fields(View)[11:])
+_SECTIONS = tuple(f.name for f in fields(View)[14:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,9 @@ def _bare(subject: Subject, viewer: Viewer) -> View:
         python=conventions.required_python(viewer.documents) or viewer.python,
         place=subject.place(),
         style=conventions.style(subject.file, subject.beside()),
+        class_name=subject.class_name(),
+        outer=subject.outer(),
+        class_describes=subject.class_describes(),
         in_class=subject.file.class_named(subject.function.qualname) is not None,
         helpers_as_stubs=subject.node.depth < subject.state.job.limits.depth,
         has_examples=">>>" in subject.node.spec,

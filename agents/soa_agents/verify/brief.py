@@ -38,7 +38,8 @@ def tally(results: Iterable[TestResult]) -> Tally:
 def for_model(report: Report, target: FunctionId, cap: int) -> str:
     """What `target`'s author needs to see of a run, in at most `cap` characters.
 
-    Failures that the target's own frames are part of come first; equal failures are told once.
+    Failures that the target's own frames are part of come first; equal failures are told once. Files of the
+    workspace go by their paths in it, wherever it lay when the tests ran.
     """
     failing = [r for r in report.results if not r.passed and r.outcome != "skipped"]
     count = tally(report.results)
@@ -48,9 +49,10 @@ def for_model(report: Report, target: FunctionId, cap: int) -> str:
     groups: dict[tuple[str, str], list[TestResult]] = {}
     for result in sorted(failing, key=lambda r: _distance(r, target)):
         groups.setdefault((result.outcome, _shape(result.message)), []).append(result)
+    absolute = _absolute(report, target)
     text = "\n".join(lines)
     for index, group in enumerate(groups.values()):
-        piece = "\n\n" + _failure(group, target)
+        piece = "\n\n" + absolute.sub(r"\1", _failure(group, target))
         room = cap - len(text) - 40
         if len(piece) > room:
             if index == 0 and room > 200:
@@ -60,6 +62,16 @@ def for_model(report: Report, target: FunctionId, cap: int) -> str:
             return (text + (f"\n\n… and {left} more failing." if left else ""))[:cap]
         text += piece
     return text[:cap]
+
+
+def _absolute(report: Report, target: FunctionId) -> re.Pattern[str]:
+    """Absolute paths of the files that a report speaks of; the group is the path in the workspace."""
+    paths = {target.path}
+    for result in report.results:
+        paths |= {result.nodeid.partition("::")[0], *(frame.path for frame in result.frames)}
+        paths |= {result.doctest.path} if result.doctest else set()
+    known = "|".join(re.escape(path) for path in sorted(paths, key=lambda path: (-len(path), path)) if path)
+    return re.compile(rf"""(?<![\w./])/(?:[^\s"':]*/)?({known})(?![\w/])""")
 
 
 def signature(report: Report) -> str:
