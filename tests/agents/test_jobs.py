@@ -173,6 +173,17 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             "says": "1 of 2 of SoA's own tests",
         },
     ),
+    "pytest's configuration names the tests otherwise": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}},
+            files={
+                "shop.py": SHOP,
+                "checks/shop_checks.py": TESTS,
+                "pytest.ini": "[pytest]\npython_files = *_checks.py\n",
+            },
+        ),
+        {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "3 of 3 tests"},
+    ),
     "the model never gets it right": (
         Job(
             {"shop.py::total": {"skeleton": [WRONG], "feedback": ["Hm."], "modify": [WRONG]}},

@@ -142,6 +142,7 @@ async def _measure(
 ) -> Report:
     """Tests that name the targets; where none runs one, those that reach it; those of its file; then all.
 
+    The last is not skipped where no file looks like tests: pytest's configuration may name them otherwise.
     Where those that reach it are few, they come first at once. Of a function to write anew whose tests all
     pass, those that reach it are looked at as well. What else is affected is left for the end: it is run on
     the candidate, and unchanged only where that is red.
@@ -153,10 +154,9 @@ async def _measure(
     first = reached if len(reached) <= _FEW else named
     steps = [Selection(tests, shown) for tests in (first, reached, files)]
     steps.append(Selection((), shown, everything=True))
-    has_tests = any(fact.is_test for fact in place.facts.values())
     report = Report()
     for number, step in enumerate(steps):
-        if step == Selection() or step in steps[:number] or (step.everything and not has_tests):
+        if step == Selection() or step in steps[:number]:
             continue
         report = await runner.run({}, step)
         _check(place, report, list(reaching))

@@ -27,7 +27,10 @@ def suspects(
     ranked = ochiai(failing, passing)
     order = dict.fromkeys([*_by_count(by_frame, ranked), *_by_count(called, ranked)])
     order |= dict.fromkeys(sorted(ranked, key=lambda f: (-ranked[f], f)))
-    return tuple(order)
+    tests = {
+        r.nodeid.partition("[")[0] for r in results
+    }  # in files that only pytest's configuration calls tests
+    return tuple(f for f in order if f"{f.path}::{f.qualname.replace('.', '::')}" not in tests)
 
 
 def ochiai(failing: Collection[TestResult], passing: Iterable[TestResult]) -> dict[FunctionId, float]:
