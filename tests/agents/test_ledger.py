@@ -16,7 +16,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from killable import lay, start
+from killable import answer, lay, start
+from openai_server import OpenAIServer
 from soa_agents.errors import LedgerBroken, UsageError
 from soa_agents.jobs import run_job
 from soa_agents.models.port import Usage
@@ -33,7 +34,7 @@ from soa_agents.swarm.events import (
     Replied,
     Verified,
 )
-from soa_agents.swarm.job import JobUpdate
+from soa_agents.swarm.job import AgentUpdate, JobUpdate
 from soa_agents.swarm.ledger import KEEP_SECONDS, Ledger, holding, note_applied, path_of
 from soa_agents.verify.report import Report, Selection, TestResult
 
@@ -212,6 +213,22 @@ async def test_one_that_cannot_be_used_is_told_and_nobody_is_asked(tmp_path: Pat
     assert str(path_of(root)) in result.update.message
     assert "move that file away" in result.update.message
     note_applied([root], "job", Patch(), {})  # what was applied stays applied
+
+
+async def test_one_that_breaks_meanwhile_ends_the_job_before_the_next_call(tmp_path: Path) -> None:
+    root = lay(tmp_path / "shop")
+
+    def spoil(update: object) -> None:
+        if isinstance(update, AgentUpdate) and update.state == "done":
+            with closing(sqlite3.connect(path_of(root))) as db:
+                db.execute("DROP TABLE event")
+
+    with OpenAIServer(answer) as server:
+        job = start(root, server.base_url, "job")
+        result = await run_job(job, None, spoil, asyncio.Event())
+        assert len(server.requests) == 1
+    assert result.update.state == "failed"
+    assert "no such table" in result.update.message
 
 
 def test_what_another_version_wrote_is_told(ledger: Ledger) -> None:

@@ -127,7 +127,11 @@ class Engine:
         return ""
 
     def _begin(self, action: Action, started: Event, work: Coroutine[Any, Any, Event]) -> None:
-        self._take(started)
+        try:
+            self._take(started)
+        except BaseException:
+            work.close()  # what could not be written down is not begun
+            raise
         self._running[action.key] = asyncio.ensure_future(work)
 
     def _count(self, kind: type[Ask] | type[Verify]) -> int:
