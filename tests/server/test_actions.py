@@ -44,6 +44,8 @@ def cursor(at: str, uri: str = URI, text: str = SHOP, **more: Any) -> Cursor:
         ("@property", [REGENERATE, FILE, RUN]),
         ("return math.floor", [REGENERATE, FILE, RUN]),
         ("return inner", [REGENERATE, FILE, RUN]),
+        ("    @property", [REGENERATE, FILE, RUN]),
+        ("\n    @property", [FILE]),
         ("pass\n", [GENERATE, FILE, RUN]),
     ],
 )

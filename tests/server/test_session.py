@@ -95,6 +95,19 @@ async def test_crlf_and_astral_characters_in_every_encoding(bench: Bench, encodi
         assert editor.buffer(bench.shop).text == text.replace(old, body)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+async def test_a_client_that_counts_the_byte_order_mark(bench: Bench, encoding: str) -> None:
+    text = "\ufeffdef total(): ...\n\n\ndef release(): ...\n"
+    bench.shop.write_text(text)
+    bench.plan({name: {"body": f"def {name}(): return 1"} for name in ("total", "release")})
+    capabilities = {**VSCODE, "general": {"positionEncodings": [encoding]}}
+    async with bench.editor(capabilities=capabilities) as editor:
+        await editor.open(bench.shop, text)
+        for name in ("total", "release"):
+            await editor.end(await editor.act(bench.shop, f"def {name}", "Generate with SoA"))
+        assert editor.buffer(bench.shop).text == text.replace("...", "return 1")
+
+
 async def test_typing_elsewhere_moves_the_edit(bench: Bench) -> None:
     bench.plan({"total": {"body": BODY, "hold": True}})
     async with bench.editor() as editor:

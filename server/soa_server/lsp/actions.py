@@ -32,8 +32,13 @@ class Cursor:
 
     @property
     def function(self) -> Function | None:
-        """The innermost function that holds the cursor."""
-        return innermost(self.outline.functions, self.offset)
+        """The innermost function that holds the cursor; before a line's first word, the word counts too."""
+        found = innermost(self.outline.functions, self.offset)
+        if found is not None:
+            return found
+        lines = self.outline.lines
+        first, _ = lines.line_span(lines.position(self.offset)[0])
+        return innermost(self.outline.functions, first) if self.offset < first else None
 
     @property
     def docstring(self) -> DocstringPlace | None:

@@ -23,6 +23,7 @@ from soa_server.lsp.agents import Agents
 from soa_server.lsp.controller import Controller
 from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
+from soa_server.lsp.lines import MARK
 from soa_server.lsp.person import Person
 from soa_server.lsp.resume import Resuming
 from soa_server.lsp.saving import OnSave
@@ -115,7 +116,7 @@ def _documents(server: Server) -> None:
     def changed(params: types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
         document = documents.get(uri)
-        text = document.text if document else ""
+        text = (MARK if document.marked else "") + document.text if document else ""
         for change in params.content_changes:
             text = from_lsp.changed_text(text, change, documents.encoding)
         documents.change(uri, text, params.text_document.version)

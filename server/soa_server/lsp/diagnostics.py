@@ -100,33 +100,34 @@ class Diagnostics:
 
     def _locate(self, function: FunctionId, snapshot: Snapshot) -> tuple[str, Place] | None:
         """The URI and the range of a function's name; the file's first line when it is not found there."""
-        found = self._text(function.path, snapshot)
+        found = self._lines(function.path, snapshot)
         if found is None:
             return None
-        uri, text = found
-        lines = LineIndex.of(text, self.documents.encoding)
-        named = next((f.name for f in functions(function.path, text) if f.id == function), None)
+        uri, lines = found
+        named = next((f.name for f in functions(function.path, lines.text) if f.id == function), None)
         start, end = named if named is not None else lines.line_span(0)
         return uri, (*lines.position(start), *lines.position(end))
 
     def _related(self, failure: TestDiagnostic, snapshot: Snapshot) -> Related | None:
-        found = self._text(failure.path, snapshot) if failure.path and failure.line else None
+        found = self._lines(failure.path, snapshot) if failure.path and failure.line else None
         if found is None:
             return None
-        lines = LineIndex.of(found[1], self.documents.encoding)
+        lines = found[1]
         start, end = lines.line_span(failure.line - 1)
         place = (*lines.position(start), *lines.position(end))
         return Related(found[0], place, f"{_test(failure.nodeid)}: {failure.message}")
 
-    def _text(self, path: str, snapshot: Snapshot) -> tuple[str, str] | None:
+    def _lines(self, path: str, snapshot: Snapshot) -> tuple[str, LineIndex] | None:
         disk = _disk(snapshot, path)
         if disk is None:
             return None
         document = self.documents.at(disk)
         if document is not None:
-            return document.uri, document.text
+            return document.uri, document.lines(self.documents.encoding)
         text = snapshot.text(path)
-        return None if text is None else (canonical(disk.as_uri()), text)
+        if text is None:
+            return None
+        return canonical(disk.as_uri()), LineIndex.of(text, self.documents.encoding)
 
 
 def _disk(snapshot: Snapshot, path: str) -> Path | None:

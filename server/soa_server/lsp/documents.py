@@ -18,7 +18,7 @@ from soa_agents.workspace.functions import Function, functions
 from soa_agents.workspace.outline import DocstringPlace, docstrings
 from soa_agents.workspace.snapshot import Folder, Snapshot, open_folders
 
-from soa_server.lsp.lines import Encoding, LineIndex
+from soa_server.lsp.lines import MARK, Encoding, LineIndex
 
 _DRIVE = re.compile(r"^/[A-Za-z]:")
 
@@ -46,13 +46,21 @@ def path_of(uri: str) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An open document. `uri` is the client's own spelling, `path` None where no file stands behind it."""
+    """An open document. `uri` is the client's own spelling, `path` None where no file stands behind it.
+
+    `marked`: the client's text begins with a byte order mark, which `text` leaves out.
+    """
 
     uri: str
     path: Path | None
     text: str
     version: int
     language: str
+    marked: bool = False
+
+    def lines(self, encoding: Encoding) -> LineIndex:
+        """The text's lines, with positions as the client counts them."""
+        return LineIndex.of(self.text, encoding, marked=self.marked)
 
     @property
     def is_python(self) -> bool:
@@ -87,13 +95,13 @@ class Documents:
 
     def open(self, uri: str, text: str, version: int, language: str) -> None:
         """A document was opened."""
-        self._keep(Document(uri, path_of(uri), text.removeprefix("\ufeff"), version, language))
+        self._keep(_document(uri, text, version, language))
 
     def change(self, uri: str, text: str, version: int) -> None:
         """A document has another text now."""
         before = self.get(uri)
         language = before.language if before else "python"
-        self._keep(Document(before.uri if before else uri, path_of(uri), text, version, language))
+        self._keep(_document(before.uri if before else uri, text, version, language))
 
     def close(self, uri: str) -> None:
         """A document was closed; the disk's text counts again."""
@@ -118,7 +126,7 @@ class Documents:
         outline = Outline(
             document,
             path,
-            LineIndex.of(document.text, self.encoding),
+            document.lines(self.encoding),
             functions(path, document.text),
             docstrings(path, document.text),
         )
@@ -161,6 +169,10 @@ class Documents:
         if document.path is None:
             return document.uri
         return Snapshot(self.folders_for(document.path)).path(document.path) or document.path.name
+
+
+def _document(uri: str, text: str, version: int, language: str) -> Document:
+    return Document(uri, path_of(uri), text.removeprefix(MARK), version, language, text.startswith(MARK))
 
 
 def file_of(uri: str) -> Path:

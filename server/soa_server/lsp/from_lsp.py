@@ -94,7 +94,7 @@ def folder_uris(params: types.InitializeParams) -> tuple[str, ...]:
 def changed_text(text: str, change: types.TextDocumentContentChangeEvent, encoding: Encoding) -> str:
     """The text after one content change, whole or by range."""
     if isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        return change.text.removeprefix("\ufeff")
+        return change.text
     lines = LineIndex.of(text, encoding)
     start, end = (lines.offset(p.line, p.character) for p in (change.range.start, change.range.end))
     return text[:start] + change.text + text[end:]

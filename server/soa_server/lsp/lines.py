@@ -13,6 +13,7 @@ from typing import Literal
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
+MARK = "\ufeff"  # the byte order mark
 _ENDS = re.compile(r"\r\n|\n|\r")
 _CODECS: dict[Encoding, tuple[str, int]] = {
     "utf-8": ("utf-8", 1),
@@ -23,22 +24,29 @@ _CODECS: dict[Encoding, tuple[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class LineIndex:
-    """The lines of one text. `encoding` is what the client and the server agreed on."""
+    """The lines of one text. `encoding` is what the client and the server agreed on.
+
+    `lead` are the code units that the first line has before the text, a byte order mark's where the client
+    counts it.
+    """
 
     text: str
     starts: tuple[int, ...]
     encoding: Encoding
+    lead: int = 0
 
     @classmethod
-    def of(cls, text: str, encoding: Encoding) -> LineIndex:
-        """The index of a text."""
-        return cls(text, (0, *(end.end() for end in _ENDS.finditer(text))), encoding)
+    def of(cls, text: str, encoding: Encoding, *, marked: bool = False) -> LineIndex:
+        """The index of a text. `marked`: the client's text begins with a byte order mark, `text` does not."""
+        starts = (0, *(end.end() for end in _ENDS.finditer(text)))
+        return cls(text, starts, encoding, _units(MARK, encoding) if marked else 0)
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and code units before `offset`, both from 0; an offset outside the text is moved into it."""
         offset = min(max(offset, 0), len(self.text))
         line = bisect_right(self.starts, offset) - 1
-        return line, self._units(self.text[self.starts[line] : offset])
+        lead = 0 if line else self.lead
+        return line, lead + _units(self.text[self.starts[line] : offset], self.encoding)
 
     def offset(self, line: int, units: int) -> int:
         """The character offset of a position.
@@ -51,6 +59,7 @@ class LineIndex:
         if line >= len(self.starts):
             return len(self.text)
         start, content = self.starts[line], self._content(line)
+        units -= 0 if line else self.lead
         if content.isascii() or self.encoding == "utf-32":
             return start + min(max(units, 0), len(content))
         codec, size = _CODECS[self.encoding]
@@ -68,8 +77,9 @@ class LineIndex:
         end = self.starts[line + 1] if line + 1 < len(self.starts) else len(self.text)
         return self.text[self.starts[line] : end].rstrip("\r\n")
 
-    def _units(self, text: str) -> int:
-        if text.isascii():
-            return len(text)
-        codec, size = _CODECS[self.encoding]
-        return len(text.encode(codec, "surrogatepass")) // size
+
+def _units(text: str, encoding: Encoding) -> int:
+    if text.isascii():
+        return len(text)
+    codec, size = _CODECS[encoding]
+    return len(text.encode(codec, "surrogatepass")) // size

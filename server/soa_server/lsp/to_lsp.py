@@ -77,9 +77,10 @@ def targets(patch: Patch, snapshot: Snapshot, documents: Documents) -> dict[str,
         document: Document | None = documents.at(disk)
         text = document.text if document else snapshot.text(path)
         uri = document.uri if document else disk.as_uri()
+        encoding = documents.encoding
         found[path] = Target(
             uri,
-            LineIndex.of(text or "", documents.encoding),
+            document.lines(encoding) if document else LineIndex.of(text or "", encoding),
             document.version if document else None,
             exists=text is not None,
             is_new=path in patch.created,
