@@ -239,3 +239,9 @@ def test_what_another_version_wrote_is_told(ledger: Ledger) -> None:
     with pytest.raises(LedgerBroken, match="another version of SoA"):
         list(ledger.events("job"))
     assert [entry.id for entry in ledger.entries()] == ["job"]
+    with closing(sqlite3.connect(ledger.path)) as db:
+        db.execute("UPDATE job SET last = '{}'")
+        db.commit()
+    with pytest.raises(LedgerBroken, match="soa history --clear"):
+        ledger.entries()
+    assert ledger.clear() == 1

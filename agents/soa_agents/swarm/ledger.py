@@ -146,7 +146,9 @@ class Ledger:
 
     def clear(self) -> int:
         """Forget every job that nobody is running; how many those were."""
-        gone = self._forget(entry.id for entry in self.entries())
+        with self._told():
+            known = self._db.execute("SELECT id FROM job").fetchall()
+        gone = self._forget(job_id for (job_id,) in known)
         with self._told():
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -170,14 +172,9 @@ class Ledger:
             rows = self._db.execute(
                 "SELECT line FROM event WHERE job = ? ORDER BY number", (job_id,)
             ).fetchall()
-        try:
+        with _readable():
             for (line,) in rows:
                 yield wire.event_of(line)
-        except (ValueError, KeyError, cattrs.BaseValidationError) as error:
-            raise LedgerBroken(
-                f"Job {job_id} was recorded by another version of SoA, which this one cannot read. "
-                "Start it anew."
-            ) from error
 
     def entries(self) -> tuple[Entry, ...]:
         """Every job, the newest first."""
@@ -240,7 +237,8 @@ class Ledger:
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
@@ -326,4 +324,16 @@ def _line(update: JobUpdate) -> str:
 
 
 def _update(line: str) -> JobUpdate:
-    return wire.from_json(json.loads(line), JobUpdate)
+    with _readable():
+        return wire.from_json(json.loads(line), JobUpdate)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, cattrs.BaseValidationError) as error:
+        raise LedgerBroken(
+            "This workspace's jobs were recorded by another version of SoA, which this one cannot read. "
+            "Start the job anew; soa history --clear forgets the old ones."
+        ) from error
