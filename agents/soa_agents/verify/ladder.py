@@ -53,14 +53,15 @@ class Ladder:
         why = self._only_cold(tests, asked, named) if overlay else "nothing is changed"
         if not why:
             self._slots = self._slots or asyncio.Semaphore(self.workers)
-            start = time.perf_counter()
+            start, refused = time.perf_counter(), ""
             if self._warming is not None:
                 await asyncio.wait({self._warming})
             async with self._slots:
                 for kind in self._rungs(files):
                     report, why = await self._run_on(kind, files, asked, (named, tests))
                     if report is not None:
-                        return replace(report, seconds=time.perf_counter() - start)
+                        return replace(report, seconds=time.perf_counter() - start, refused=refused)
+                    refused = why
         report = await self.cold.run(whole, tests)
         return replace(report, refused=why)
 

@@ -69,7 +69,7 @@ class Changes(NamedTuple):
     region: Region
     tree: ast.Module  # of the new region, for compiling
     changed: list[tuple[Def, Def]]  # old, new: another body
-    moved: list[tuple[Def, Def]]  # the same body, perhaps at another line
+    moved: list[tuple[ast.stmt, ast.stmt]]  # the same, perhaps at another line
     added: list[Added]
 
 
@@ -229,6 +229,7 @@ def _alike(old: ast.stmt, new: ast.stmt) -> bool:
 
 def _match_one(old: ast.stmt, new: ast.stmt, path: tuple[str, ...], found: Changes) -> None:
     if not isinstance(old, (*_DEFS, ast.ClassDef)):
+        found.moved.append((old, new))
         return
     assert isinstance(new, (*_DEFS, ast.ClassDef))  # noqa: S101 - `_alike`
     if _head(old) != _head(new):
@@ -238,7 +239,7 @@ def _match_one(old: ast.stmt, new: ast.stmt, path: tuple[str, ...], found: Chang
     elif [ast.dump(s) for s in old.body] != [ast.dump(s) for s in new.body]:
         found.changed.append((old, new))  # type: ignore[arg-type]  # the same type as `old`
     else:
-        found.moved.append((old, new))  # type: ignore[arg-type]  # likewise
+        found.moved.append((old, new))
 
 
 def _head(node: Any) -> list[Any]:
@@ -282,6 +283,15 @@ def _constant(statement: ast.Assign) -> bool:
     plain = (ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.USub, ast.Load)
     one = len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name)
     return one and all(isinstance(node, plain) for node in ast.walk(statement.value))
+
+
+def functions_in(statement: ast.stmt) -> Iterator[tuple[int, str]]:
+    """Line and name, as code objects tell them, of every function and lambda of a statement, in one order."""
+    for node in ast.walk(statement):
+        if isinstance(node, _DEFS):
+            yield first_line(node), node.name
+        elif isinstance(node, ast.Lambda):
+            yield node.lineno, "<lambda>"
 
 
 def names_added(statement: ast.stmt) -> list[str]:

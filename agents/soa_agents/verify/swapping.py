@@ -31,6 +31,7 @@ from soa_soundness import (  # type: ignore[import-not-found]  # soundness.py, u
     Refused,
     changes,
     first_line,
+    functions_in,
     names_added,
     names_evaluated,
     outline,
@@ -180,7 +181,7 @@ class _Swap:
             for function in functions:
                 function.__code__ = code
         for old, new in self.found.moved:
-            self._follow(self.live.get((first_line(old), old.name), []), self._new_code(new))
+            self._follow(old, new)
         self._shift()
         for each, home in zip(self.found.added, homes):  # noqa: B905 - not in the oldest Python
             self._add(each, home)
@@ -194,6 +195,8 @@ class _Swap:
         code = self._new_code(new)
         if not functions or code is None:
             raise Refused(f"no live function is {old.name}")
+        if _holders(functions) > _holders([_fresh()]):  # before a name here holds it too
+            raise Refused(f"something else holds the code of {old.name}")
         before = functions[0].__code__
         if any(f.__code__ is not before for f in functions):
             raise Refused(f"{old.name} exists more than once")
@@ -205,15 +208,14 @@ class _Swap:
             old.decorator_list or "." in functions[0].__qualname__
         ):
             raise Refused(f"{old.name} became another kind of function")
-        if sys.getrefcount(before) > len(functions) + 2:  # `before` and the argument
-            raise Refused(f"something else holds the code of {old.name}")
         return functions, code
 
-    def _follow(self, functions: list[Any], code: types.CodeType | None) -> None:
+    def _follow(self, old: ast.stmt, new: ast.stmt) -> None:
         """Give functions that are as they were the lines at which they stand now."""
-        for function in functions:
-            if code is not None and function.__code__.co_freevars == code.co_freevars:
-                function.__code__ = code
+        for before, after in zip(functions_in(old), functions_in(new)):  # noqa: B905 - as above
+            for function in self.live.get(before, []) if before != after else ():
+                if function.__code__.co_firstlineno == before[0]:  # of several on one line each is moved once
+                    function.__code__ = _moved(function.__code__, after[0] - before[0])
 
     def _shift(self) -> None:
         region = self.found.region
@@ -327,6 +329,18 @@ class _Swap:
         function.__code__ = code
         function.__qualname__ = f"{home.__qualname__}.{statement.name}"
         setattr(home, statement.name, made)
+
+
+def _holders(functions: list[Any]) -> int:
+    """How many references there are to the code of these functions, beyond their own and some constant."""
+    return sys.getrefcount(functions[0].__code__) - len(functions)
+
+
+def _fresh() -> Any:
+    """A function whose code nobody else has: what the constant is depends on the interpreter."""
+    space: dict[str, Any] = {}
+    exec("def fresh(): pass", space)
+    return space["fresh"]
 
 
 def _below(home: type) -> Iterator[type]:
