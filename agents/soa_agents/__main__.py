@@ -56,12 +56,15 @@ class EngineProcess:
                 self.relay.hear(message)
 
     async def close(self) -> None:
-        """Cancel everything and wait until nothing runs."""
+        """Stop everything and wait until nothing runs.
+
+        A server that ends in good order has cancelled its jobs; one that died leaves them to be resumed.
+        """
+        tasks = [job.task for job in self.jobs.values() if job.task]
         for job in self.jobs.values():
-            job.cancelled.set()
-            if not job.secret.done():
-                job.secret.set_result(None)
-        await asyncio.gather(*(job.task for job in self.jobs.values() if job.task))
+            if job.task and not job.cancelled.is_set():
+                job.task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, start: StartJob) -> None:
         loop = asyncio.get_running_loop()

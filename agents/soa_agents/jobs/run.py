@@ -42,7 +42,8 @@ async def run_job(
     `relay` asks the editor's own model where there is one.
 
     Never raises for what a person can meet: refusals, limits and faults of the model come back as results.
-    When it returns, no request and no process of the job is left.
+    When it returns, no request and no process of the job is left. Itself cancelled, it leaves the job to be
+    resumed.
     """
     job = _Job(start, key, listen, relay)
     try:
@@ -57,12 +58,15 @@ async def run_job(
 async def _result(job: _Job, start: StartJob, cancelled: asyncio.Event) -> JobResult:
     work = asyncio.ensure_future(job.run())
     watch = asyncio.ensure_future(cancelled.wait())
-    await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-    watch.cancel()
-    if not work.done():
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError, SoaError):
-            await work
+    try:
+        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        watch.cancel()
+        if unfinished := not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SoaError):
+                await work
+    if unfinished:
         return ending.cancelled(start, job.state)
     try:
         return await work
