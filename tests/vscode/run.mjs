@@ -34,7 +34,7 @@ async function play(scenario) {
   test.machine = settings => code.machine({ 'soa.model.name': 'test-model', ...settings });
   fs.mkdirSync(place, { recursive: true });
   try {
-    await deadline(scenario.run(test), scenario.seconds ?? 90);
+    await deadline(scenario.run(test), scenario.seconds ?? 240);
     console.log(`ok    ${scenario.name} (${seconds(start)})`);
   } catch (error) {
     failed.push(scenario.name);

@@ -78,10 +78,11 @@ export class Code {
   }
 
   /** A window on a folder (or on a .code-workspace file). */
-  async open(name, target, { file, payload = [], size = { width: 1280, height: 800 } } = {}) {
+  async open(name, target, { file, payload = [], prepare = async () => undefined, size = { width: 1280, height: 800 } } = {}) {
     const context = await this.browser.newContext({ viewport: size, permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await context.newPage();
-    page.setDefaultTimeout(30_000);
+    page.setDefaultTimeout(60_000);
+    await prepare(page);
     const remote = where => `vscode-remote://127.0.0.1:${this.port}${where}`;
     const all = [...payload, ...(file ? [['openFile', remote(file)]] : [])];
     const kind = target.endsWith('.code-workspace') ? 'workspace' : 'folder';
@@ -89,12 +90,12 @@ export class Code {
     return new Window(this, name, page, context);
   }
 
-  /** The text of the newest log whose name ends so. */
-  log(ending) {
+  /** The text of the newest log whose name ends so, of those that an earlier window has not written. */
+  log(ending, before = 0) {
     const logs = path.join(this.folder, 'data/logs');
     const found = fs.readdirSync(logs, { recursive: true }).filter(each => each.endsWith(ending)).map(each => path.join(logs, each));
     found.sort((a, b) => fs.statSync(a).mtimeMs - fs.statSync(b).mtimeMs);
-    return found.length ? fs.readFileSync(found.at(-1), 'utf8') : '';
+    return found.length > before ? fs.readFileSync(found.at(-1), 'utf8') : '';
   }
 
   async stop() {
@@ -134,8 +135,7 @@ export class Window {
 
   async command(title) {
     await this.quick('F1', `>${title}`);
-    await this.row(title).waitFor();
-    await this.page.keyboard.press('Enter');
+    await this.pick(title);
   }
 
   /** A row of the open quick pick. */
@@ -272,7 +272,7 @@ export class Model {
 
 /** Empties a profile, but for the private environment: the extension knows by its name whether that one still fits. */
 async function forget(folder) {
-  const kept = path.join(folder, '../kept');
+  const kept = `${folder}-kept`;
   const storage = path.join(folder, STORAGE);
   fs.rmSync(kept, { recursive: true, force: true });
   if (fs.existsSync(storage)) fs.renameSync(storage, kept);
@@ -280,6 +280,13 @@ async function forget(folder) {
   if (!fs.existsSync(kept)) return;
   fs.mkdirSync(path.dirname(storage), { recursive: true });
   fs.renameSync(kept, storage);
+}
+
+/** The server that the extension installed in a profile, for other profiles to use. */
+export function installedServer(folder) {
+  const storage = path.join(folder, STORAGE);
+  const environment = fs.readdirSync(storage).find(name => fs.existsSync(path.join(storage, name, 'complete.json')));
+  return path.join(storage, environment, 'bin/soa');
 }
 
 /** A folder with these files, {path: text}. */

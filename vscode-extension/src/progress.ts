@@ -9,26 +9,38 @@ interface Shown {
 type Handler = NonNullable<Middleware['handleWorkDoneProgress']>;
 
 /**
- * Shows the server's progress as a notification with Cancel; the client library would use the status bar, where
+ * Shows the server's progress as notifications with Cancel; the client library would use the status bar, where
  * nothing can be cancelled. `heard` gets every line with the progress' title.
  */
-export function notifications(client: () => LanguageClient | undefined, heard: (title: string, line: string) => void): Handler {
-  const shown = new Map<string | number, Shown & { title: string }>();
-  return (token, params, next) => {
+export class Notifications {
+  private readonly shown = new Map<string | number, Shown & { title: string }>();
+
+  constructor(
+    private readonly client: () => LanguageClient | undefined,
+    private readonly heard: (title: string, line: string) => void,
+  ) {}
+
+  readonly handle: Handler = (token, params, next) => {
     if (params.kind === 'begin') {
-      const cancel = (): void => void client()?.sendNotification(WorkDoneProgressCancelNotification.type, { token });
-      shown.set(token, { ...show(params.title, cancel), title: params.title });
+      const cancel = (): void => void this.client()?.sendNotification(WorkDoneProgressCancelNotification.type, { token });
+      this.shown.set(token, { ...show(params.title, cancel), title: params.title });
     }
-    const one = shown.get(token);
+    const one = this.shown.get(token);
     if (params.kind === 'end') {
       one?.end();
-      shown.delete(token);
+      this.shown.delete(token);
       next(token, params); // the library forgets the token
     } else if (params.message && one) {
       one.report(params.message, params.percentage);
-      heard(one.title, params.message);
+      this.heard(one.title, params.message);
     }
   };
+
+  /** The server is gone, and with it whoever would end them. */
+  clear(): void {
+    this.shown.forEach(one => one.end());
+    this.shown.clear();
+  }
 }
 
 function show(title: string, cancel: () => void): Shown {

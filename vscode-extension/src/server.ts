@@ -13,7 +13,7 @@ import { chat } from './chat';
 import { answers, declared } from './configuration';
 import { serverCommand, SetupFailed } from './environment';
 import { fail, setting, takeOver } from './messages';
-import { notifications } from './progress';
+import { Notifications } from './progress';
 import { AGENT, CHAT, CHUNK, JOB, SECRET, type AgentParams, type ChatParams, type JobParams } from './protocol';
 import type { Secrets } from './secrets';
 
@@ -48,6 +48,7 @@ export class Server implements vscode.Disposable {
   private ends: number[] = [];
   private wanted = false; // a restart, once nothing runs
   private up = false; // it has answered once
+  private readonly notifications = new Notifications(() => this.client, (title, line) => this.heard.progress(title, line));
   private readonly activated = performance.now();
 
   constructor(
@@ -122,7 +123,9 @@ export class Server implements vscode.Disposable {
     takeOver(client, () => this.heard.closing());
     client.onDidChangeState(({ newState }) => {
       if (newState === State.Running) this.up = true;
-      if (newState === State.Stopped) this.heard.lost();
+      if (newState !== State.Stopped) return;
+      this.notifications.clear();
+      this.heard.lost();
     });
     await client.start();
     this.log.info(`the server is ready ${Math.round(performance.now() - this.activated)} ms after activation: ${command}`);
@@ -140,7 +143,7 @@ export class Server implements vscode.Disposable {
       },
       initializationFailedHandler: () => false,
       middleware: {
-        handleWorkDoneProgress: notifications(() => this.client, (title, line) => this.heard.progress(title, line)),
+        handleWorkDoneProgress: this.notifications.handle,
         workspace: { configuration: answers(declared(this.context.extension.packageJSON)) },
         executeCommand: (name, args) => this.execute(name, args),
         window: { showDocument: (params, token, next) => this.heard.show(params.uri).then(shown => (shown ? { success: true } : next(params, token))) },

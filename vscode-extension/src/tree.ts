@@ -72,7 +72,8 @@ function jobItem(job: Job): vscode.TreeItem {
 function agentItem(agent: Agent): vscode.TreeItem {
   const open = agent.children.length ? vscode.TreeItemCollapsibleState.Expanded : vscode.TreeItemCollapsibleState.None;
   const item = new vscode.TreeItem(nameOf(agent.function ?? agent.agentId), open);
-  item.id = `${agent.jobId}/${agent.agentId}`;
+  // The editor keeps a row's being closed by its id: one that becomes a Mother gets another and opens.
+  item.id = `${agent.jobId}/${agent.agentId}/${agent.children.length > 0}`;
   item.description = agentDetail(agent);
   item.tooltip = new vscode.MarkdownString(agentTooltip(agent));
   const done = agent.tests?.failed ? 'failed' : 'passed';

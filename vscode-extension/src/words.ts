@@ -40,7 +40,7 @@ export function agentDetail(agent: Agent): string {
   const role = agent.role ? agent.role[0]?.toUpperCase() + agent.role.slice(1) : '';
   const tests = agent.tests ? `${tally(agent.tests)} tests` : '';
   const doing = { asking: agent.step ?? 'asking', testing: 'testing', waiting: 'waiting', done: '', failed: 'failed', abstained: 'abstained', dropped: 'dropped' };
-  return [role, doing[agent.state], tests, agent.usage?.calls ? count(agent.usage.calls, 'call') : ''].filter(Boolean).join(' · ');
+  return [doing[agent.state], tests, agent.usage?.calls ? count(agent.usage.calls, 'call') : '', role].filter(Boolean).join(' · ');
 }
 
 export function agentTooltip(agent: Agent): string {

@@ -1,0 +1,36 @@
+// The tests that run inside the extension host, in a profile with the editor's AI features on.
+import path from 'node:path';
+import { basket } from './projects.mjs';
+import { Code, ROOT, workspace } from './workbench.mjs';
+
+const TESTS = path.join(ROOT, 'tests/vscode/inhost');
+const FILES = {
+  'pyproject.toml': basket.files['pyproject.toml'],
+  'words.py': 'def longest(text: str) -> str:\n    """The longest word; the first of several."""\n    ...\n',
+  'tests/test_words.py': 'from words import longest\n\n\ndef test_longest() -> None:\n    assert longest("a bbb cc ddd") == "bbb"\n',
+};
+
+export async function inhost(folder, vsix, server) {
+  // The driver's switch lets the page name a development extension; it also keeps every notification from showing.
+  const code = await Code.start({ folder, vsix: [vsix], ai: true, options: ['--vscode-option', 'enable-smoke-test-driver'] });
+  try {
+    code.machine({ 'soa.server.command': server });
+    const place = workspace(path.join(folder, 'work/inhost'), FILES);
+    const remote = where => `vscode-remote://127.0.0.1:${code.port}${where}`;
+    const payload = [['extensionDevelopmentPath', remote(TESTS)], ['extensionTestsPath', remote(`${TESTS}/index`)]];
+    let ended;
+    const exit = new Promise(resolve => (ended = resolve));
+    const prepare = async page => {
+      page.on('console', message => /ITEST/.test(message.text()) && console.log(`      ${message.text().replace(/^.*?ITEST /s, '').slice(0, 1500)}`));
+      await page.exposeFunction('codeAutomationLog', () => undefined);
+      await page.exposeFunction('codeAutomationExit', exitCode => ended(exitCode));
+    };
+    await code.open('inhost', place, { payload, prepare });
+    const timer = setTimeout(() => ended('timeout'), 200_000);
+    const result = await exit;
+    clearTimeout(timer);
+    if (result !== 0) throw new Error(`the tests inside the extension host ended with ${result}\n${code.log('SoA.log').slice(-1500)}`);
+  } finally {
+    await code.stop();
+  }
+}

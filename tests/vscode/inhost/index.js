@@ -1,0 +1,106 @@
+// Runs inside the extension host: commands, settings and the bridge to the editor's models.
+const assert = require('node:assert');
+const vscode = require('vscode');
+const { model } = require('./extension.js');
+
+const STUB = 'def longest(text: str) -> str:\n    """The longest word; the first of several."""\n    ...\n';
+const REPLY = '```python\ndef longest(text: str) -> str:\n    return max(text.split(), key=len)\n```\n';
+
+exports.run = async () => {
+  const ours = vscode.extensions.getExtension('soa.soa-language-server');
+  const soa = await ours.activate();
+  assert.ok(await soa.ready(), 'the server is ready');
+  const uri = vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, 'words.py');
+  const document = await vscode.workspace.openTextDocument(uri);
+  await vscode.window.showTextDocument(document);
+  assert.equal(document.getText(), STUB);
+  for (const [name, test] of Object.entries(TESTS)) {
+    try {
+      await test({ ours, soa, uri, document });
+      console.log(`ITEST ok ${name}`);
+    } catch (error) {
+      console.log(`ITEST FAIL ${name}: ${error.stack}`);
+      throw error;
+    }
+  }
+};
+
+const TESTS = {
+  async 'every command of the manifest and of the server is there'({ ours }) {
+    const known = new Set(await vscode.commands.getCommands(true));
+    const own = ours.packageJSON.contributes.commands.map(each => each.command);
+    const servers = ['generate', 'regenerate', 'stubs', 'implementFile', 'runTests', 'cancel'].map(name => `soa.${name}`);
+    assert.deepEqual([...own, ...servers].filter(command => !known.has(command)), []);
+  },
+
+  async 'the actions are those of the server, and a setting turns them off'({ uri }) {
+    await until(async () => (await titles(uri)).includes('Generate with SoA'), 'the action is offered');
+    await set('codeActions.enabled', false);
+    await until(async () => !(await titles(uri)).some(title => title.includes('SoA')), 'no action is offered');
+    await set('codeActions.enabled', undefined);
+    await until(async () => (await titles(uri)).includes('Generate with SoA'), 'the action is offered again');
+  },
+
+  async 'the editor has a model to offer'() {
+    const found = await vscode.lm.selectChatModels({ vendor: 'test' });
+    assert.deepEqual(found.map(each => each.id), ['writer']);
+  },
+
+  async 'cancelling a job cancels the request to the model'({ soa, uri, document }) {
+    await set('model.provider', 'editor');
+    await set('model.name', 'test/writer');
+    model.answer = (_, token) => new Promise(resolve => token.onCancellationRequested(() => resolve('')));
+    const { jobId } = await generate(uri, document);
+    await until(() => model.asked.length === 1, 'the model is asked');
+    await vscode.commands.executeCommand('soa.cancel', { jobId });
+    await until(() => soa.jobs.get(jobId)?.state === 'cancelled', 'the job is cancelled');
+    await until(() => model.cancelled === 1, "the model's request is cancelled");
+    assert.equal(model.asked.length, 1, 'no request follows');
+  },
+
+  async 'the editor writes a function'({ soa, uri, document }) {
+    model.answer = async text => (text.includes('Step: skeleton') ? REPLY : 'Nothing to add.');
+    const { jobId } = await generate(uri, document);
+    await until(() => soa.jobs.get(jobId)?.state === 'done', 'the job is done');
+    const job = soa.jobs.get(jobId);
+    assert.equal(job.verdict, 'passed');
+    assert.ok(job.usage.inputTokens > 0 && job.usage.outputTokens > 0, 'tokens are counted');
+    assert.match(document.getText(), /return max\(text\.split\(\), key=len\)/);
+    assert.match(model.asked.at(-1), /Target: words\.py::longest\nStep: skeleton\s*$/);
+    await vscode.commands.executeCommand('undo');
+    assert.equal(document.getText(), STUB);
+  },
+
+  async 'a model that fails is told in one sentence'({ soa, uri, document }) {
+    model.answer = async () => {
+      throw new Error('the quota\nis used up');
+    };
+    const { jobId } = await generate(uri, document);
+    await until(() => soa.jobs.get(jobId)?.state === 'failed', 'the job has failed');
+    assert.match(soa.jobs.get(jobId).message, /quota is used up/);
+    assert.doesNotMatch(soa.jobs.get(jobId).message, /\n/);
+    await set('model.provider', undefined);
+    await set('model.name', undefined);
+  },
+};
+
+function generate(uri, document) {
+  return vscode.commands.executeCommand('soa.generate', { uri: uri.toString(), qualname: 'longest', version: document.version });
+}
+
+function set(key, value) {
+  return vscode.workspace.getConfiguration('soa').update(key, value, vscode.ConfigurationTarget.Global);
+}
+
+async function titles(uri) {
+  const found = await vscode.commands.executeCommand('vscode.executeCodeActionProvider', uri, new vscode.Range(0, 5, 0, 5));
+  return found.map(action => action.title);
+}
+
+async function until(holds, what) {
+  const end = Date.now() + 60000;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not within 60 s: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+}
