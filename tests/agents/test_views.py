@@ -246,6 +246,7 @@ QUOTED = [  # a module's text -> how its bindings are quoted when they are quote
         "from a import b  # if available",
     ),
     ("T = (" + "_('word'), " * 30 + ")\n", None),
+    ("T = (\n" + "    'a word',\n" * 30 + ")\n", "T = ( " + "'a word', " * 30 + ")"),
     ("T = (" + "_('word'), " * 50 + ")\n", "T = (" + "_('word'), " * 36 + "...)  # shortened"),
     (
         "T = {'a': (" + "1234567890, " * 40 + "), 'b': f(" + "x, " * 90 + ")}\n",

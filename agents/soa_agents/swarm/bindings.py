@@ -101,7 +101,9 @@ def _simple(syntax: Syntax, node: Node) -> Binding | None:
     names = words(syntax.source(left))
     if len(text) <= _LONG_VALUE:
         return Binding(names, text + note, text + note)
-    return Binding(names, text + note, f"{_abridged(syntax, value, _LONG_VALUE)}  # shortened")
+    short = _abridged(syntax, value, _LONG_VALUE)
+    cut = short != " ".join(syntax.source(value).split())
+    return Binding(names, text + note, f"{short}  # shortened" if cut else short)
 
 
 def _imported(syntax: Syntax, node: Node) -> Iterator[Imported]:
