@@ -50,6 +50,8 @@ async def offer(job: Job, result: JobResult, documents: Documents, person: Perso
         sentence = "This editor does not apply edits from a server; apply the kept diff by hand."
         return Outcome(None, sentence, keep(job.id, result))
     snapshot = Snapshot(job.snapshot.folders)
+    if preview:
+        job.progress.report("waiting for you to look at the preview")
     if preview and not person.client.annotations and not await _agreed(job, result, person):
         return Outcome(
             None,
