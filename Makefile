@@ -1,10 +1,12 @@
 # From a fresh clone with Python 3.11 or newer, git and make:  make demo | make test | make lint
+# The VS Code extension also needs Node 20 or newer and npm:      make vsix | make test-vscode
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 WORKERS ?= 2
+VSIX := dist/soa-language-server.vsix
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean vsix test-vscode
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
@@ -18,12 +20,20 @@ lint: $(STAMP)
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 
+vsix: $(STAMP)
+	vscode-extension/package.sh $(abspath $(RUN)/python) $(abspath $(VSIX))
+
+# Installs VS Code, a browser and what drives them on its first run; NAMES chooses scenarios.
+test-vscode: vsix
+	tests/vscode/install.sh .cache/vscode
+	node tests/vscode/run.mjs $(VSIX) $(NAMES)
+
 format: $(STAMP)
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build vscode-extension/dist vscode-extension/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The stamp is newer than everything that decides what is installed, so a changed lock installs again.
 $(STAMP): tests/requirements.lock pyproject.toml

@@ -27,4 +27,4 @@ with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as stored:
 STORED
 npm run --silent check
 npm run --silent build -- --log-level=warning
-modern node_modules/.bin/vsce package --no-dependencies --allow-missing-repository --out "$OUT"
+modern node_modules/.bin/vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out "$OUT"

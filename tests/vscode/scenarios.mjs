@@ -45,8 +45,8 @@ export const scenarios = [
     async run(test) {
       const { folder, target, window } = await start(test, basket, BASKET, { answers: slow(basket.answers, 1.5) });
       await window.lens('Generate with SoA').waitFor();
-      await window.cursor(4);
       await window.command('SoA: Show Agents');
+      await window.cursor(4);
       const row = await window.actions('Generate with SoA');
       await window.shot('lightbulb');
       const picked = Date.now();
@@ -273,6 +273,50 @@ export const scenarios = [
       await onDisk(path.join(one, BASKET), text => text.includes('def _cents'));
       await onDisk(path.join(two, SLUG), text => text.includes('re.findall'));
       assert.deepEqual([pytest(one).code, pytest(two).code], [0, 0]);
+    },
+  },
+  {
+    name: 'walkthrough',
+    /** The first-run walkthrough: the demo in a terminal, the three ways to a model, the check of the setup. */
+    async run(test) {
+      const folder = test.workspace(basket.files);
+      test.machine({ 'soa.model.name': undefined });
+      const window = await test.open(folder, { file: path.join(folder, BASKET) });
+      await window.editorReady('def total');
+      await window.command('SoA: Open Walkthrough');
+      await window.page.locator('.getting-started-step').first().waitFor();
+      assert.equal(await window.page.locator('.getting-started-step').count(), 5);
+      await window.shot('walkthrough');
+      await window.command('SoA: Choose Model');
+      for (const way of ['OpenAI-compatible endpoint', 'A server on this machine', "The editor's own model"]) await window.row(way).waitFor();
+      await window.shot('choose-model');
+      await window.page.keyboard.press('Escape');
+      const terminal = text => until(`the terminal shows ${text}`, async () => (await window.page.locator('.xterm-rows').allInnerTexts()).join('').replaceAll('\u00a0', ' ').includes(text), 120_000);
+      await window.command('SoA: Check the Setup');
+      await terminal('Next:');
+      await window.shot('doctor');
+      await window.command('SoA: Show the Demo');
+      await terminal('make vsix');
+      await window.shot('demo');
+    },
+  },
+  {
+    name: 'menu',
+    /** The status item names the model; its menu leads to the rest; settings of the editor reach the server. */
+    async run(test) {
+      const { window } = await start(test, slug, SLUG, { settings: { 'soa.preview': 'always' } });
+      await window.status().filter({ hasText: 'SoA test-model' }).click();
+      for (const row of ['Model', 'Spent today', 'Python of the tests', 'Sandbox', 'Log']) await window.row(row).waitFor();
+      await window.shot('menu');
+      await window.page.keyboard.press('Escape');
+      await window.cursor(4);
+      await window.page.locator('.editor-instance .view-line').nth(3).click({ button: 'right', position: { x: 40, y: 8 } });
+      await window.page.locator('.monaco-menu .action-label').filter({ hasText: /^SoA$/ }).hover();
+      await window.page.locator('.monaco-menu .action-label').filter({ hasText: 'Regenerate Function' }).click();
+      const preview = window.page.locator('.bulk-edit-panel');
+      await preview.locator('.edit-checkbox').first().waitFor({ timeout: 120_000 });
+      await preview.locator('.monaco-button').filter({ hasText: 'Discard' }).first().click();
+      await window.toast('declined').waitFor();
     },
   },
 ];

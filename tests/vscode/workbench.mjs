@@ -35,6 +35,11 @@ const USER = {
   'git.enabled': false,
 };
 
+/** A headless Chromium. */
+export function browser() {
+  return chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: BROWSER });
+}
+
 /** Code with its settings, extensions and state in a fresh folder. */
 export class Code {
   static async start({ folder, vsix = [], options = [], trust = false, ai = false, environment = {} }) {
@@ -49,7 +54,7 @@ export class Code {
     code.environment.EXTENSIONS_GALLERY = '{"serviceUrl":"","itemUrl":"","resourceUrlTemplate":""}';
     for (const file of vsix) code.install(file);
     await code.serve(trust);
-    code.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: BROWSER });
+    code.browser = await browser();
     return code;
   }
 
