@@ -63,6 +63,15 @@ def test_an_environment_without_pytest_gives_way_to_the_next(tmp_path: Path) -> 
     assert found.path == tmp_path / "app/.venv/bin/python"
 
 
+@pytest.mark.parametrize("place", [".venv", "active"])
+def test_an_environment_whose_python_is_gone_is_not_passed_over(tmp_path: Path, place: str) -> None:
+    """After an upgrade of Python an environment's links lead nowhere; SoA's own would be a wrong one."""
+    (environment(tmp_path / place) / "bin/python").unlink()
+    (tmp_path / place / "bin/python").symlink_to(tmp_path / "python-that-was-removed")
+    with pytest.raises(NoPytest, match=rf"{place}/bin/python, which runs .* does not start\. Repair it, or"):
+        find(tmp_path, "", {"VIRTUAL_ENV": str(tmp_path / "active")})
+
+
 @pytest.mark.parametrize("setting", ["nowhere/python", "/nowhere/python"])
 def test_a_setting_that_names_nothing_is_one_sentence(tmp_path: Path, setting: str) -> None:
     with pytest.raises(

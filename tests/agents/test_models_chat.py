@@ -80,6 +80,11 @@ READS = {
         "stop",
     ),
     "text in parts": (events(delta([{"type": "text", "text": "ab"}], "stop")), "ab", "stop"),
+    "a sign cut in two": (
+        events(delta("a\ud83d"), delta("\ude00\ud83d", "stop")),
+        "a\U0001f600\ufffd",
+        "stop",
+    ),
     "a body of another type": (Answer(body=whole(), content_type="text/plain"), TEXT, "stop"),
 }
 

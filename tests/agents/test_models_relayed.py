@@ -55,6 +55,7 @@ def chunk(text: str) -> Json:
         ([result(finishReason=None)], lambda r: r.finish == "stop"),
         ([chunk("x ="), chunk(" 1"), result(text="")], lambda r: r.text == "x = 1"),
         ([chunk("x ="), result(text="y = 2")], lambda r: r.text == "y = 2"),
+        ([chunk("\ud83d"), chunk("\ude00"), result(text="")], lambda r: r.text == "\U0001f600"),
         ([result(), result(text="late")], lambda r: r.text == "x = 1"),
         (
             [result(usage={"inputTokens": 10, "outputTokens": 5})],

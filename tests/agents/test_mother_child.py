@@ -55,6 +55,10 @@ CASES = {
         {"total": {"skeleton": [WRONG], "feedback": ["Multiply."], "modify": [ALONE]}},
         ["total skeleton", "total feedback", "total modify"],
     ),
+    "so is what no parser can read": Case(
+        {"total": {"skeleton": [block(f"def total(items):\n    return {'-' * 20_000}1"), ALONE]}},
+        ["total skeleton", "total skeleton"],
+    ),
     "prose is asked for again within the key": Case(
         {"total": {"skeleton": ["Sure, here is an idea.", ALONE]}}, ["total skeleton", "total skeleton"]
     ),

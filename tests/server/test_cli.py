@@ -10,7 +10,7 @@ from cli_runner import demo_workspace, soa
 from soa_agents.errors import KeyRefused, NoModel, NoPytest, TargetChanged, UsageError
 from soa_agents.models.port import Usage
 from soa_agents.swarm.job import AgentState, AgentUpdate, JobUpdate, Tally, TestsChange
-from soa_server.cli import board, exits, place, replay, words
+from soa_server.cli import board, exits, options, place, replay, words
 from soa_server.cli.main import COMMANDS
 
 
@@ -53,6 +53,14 @@ def test_wrong_usage_is_code_2_and_a_sentence(args: list[str], sentence: str, tm
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_folder_that_was_deleted_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UsageError, match="current folder does not exist any more"):
+        options.workspace()
 
 
 ENDINGS = [

@@ -57,7 +57,7 @@ class Gathered:
         """The whole reply; `name` is the model asked. Raises `CallFailed` when no choice ever came."""
         if not self._answered:
             raise faults.lost(self._endpoint, "answered with no reply in it. Look at its log, or try again")
-        text = "".join(self._text)
+        text = whole("".join(self._text))
         return Reply(text, _finish(self._finish), self._counted(prompt, text, price), self._model or name)
 
     def _counted(self, prompt: Prompt, text: str, price: Price | None) -> Usage:
@@ -67,6 +67,11 @@ class Gathered:
         details = self._usage.get("prompt_tokens_details")
         cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
         return metered.one_call(read, written, cached, price)
+
+
+def whole(text: str) -> str:
+    """`text` as it can be encoded: halves of a sign that came in two chunks joined, lone ones replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def model_names(listed: object) -> tuple[str, ...]:

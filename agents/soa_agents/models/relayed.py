@@ -16,6 +16,7 @@ from uuid import uuid4
 from soa_agents.errors import CallFailed, ModelUnreachable, NoModel
 from soa_agents.models import metered
 from soa_agents.models.port import Prompt, Reply, Usage
+from soa_agents.models.reading import whole
 from soa_agents.settings import ModelSettings, Price
 
 IDLE_SECONDS = 120.0  # of silence in the middle of an answer; before it a person may be asked for permission
@@ -87,7 +88,7 @@ class RelayedChat:
             raise CallFailed("The editor's model stopped in the middle of an answer.") from None
         if found.get("type") == "chatFailed":
             raise _failure(found)
-        text = str(found["text"])
+        text = whole(str(found["text"]))
         usage = _usage(found.get("usage"), prompt, text, self._settings.price)
         finish = found.get("finishReason")
         return Reply(

@@ -142,3 +142,5 @@ def _parsed(source: str, closed: bool) -> Block:
         return Block(source, ast.Module([], []), error, closed)
     except ValueError as error:  # a NUL character
         return Block(source, ast.Module([], []), SyntaxError(str(error)), closed)
+    except (MemoryError, RecursionError):  # how the parser says that the nesting is too deep
+        return Block(source, ast.Module([], []), SyntaxError("it is nested too deeply"), closed)

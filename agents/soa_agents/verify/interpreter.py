@@ -59,16 +59,18 @@ def find(
     for path, why in _candidates(folder, setting, environ, editor_choice):
         if why == _OWN and first:
             break
-        if not path.is_file():
+        chosen = path in (_named(folder, setting), _named(folder, editor_choice))
+        there = os.path.isfile(path)  # noqa: PTH113 - Path's own raises for a link into a closed folder
+        if chosen and not there:
             raise NoPytest(
                 f"{why[0].upper()}{why[1:]}, but {path} does not exist. Correct soa.tests.interpreter."
             )
-        found = _ask(path, folder, sandbox)
+        found = _ask(path, folder, sandbox) if there else {}
         if found.get("pytest"):
             return Interpreter(path, why, found["version"], found["pytest"])
         first = first or _without_pytest(_short(path, folder), found)
-        if path == _named(folder, setting) or path == _named(folder, editor_choice):
-            break  # somebody chose it, so no other will do
+        if chosen:
+            break  # no other will do
     raise NoPytest(first)
 
 
@@ -117,7 +119,8 @@ def _named(folder: Path, name: str) -> Path:
 
 def _python_in(environment: Path) -> Path | None:
     for name in ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe"):
-        if (environment / name).is_file():
+        # A link that leads nowhere counts: passing over a broken environment would run another one.
+        if os.path.lexists(environment / name):
             return environment / name
     return None
 

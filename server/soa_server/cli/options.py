@@ -89,7 +89,10 @@ def workspace(options: Mapping[str, Any] | None = None) -> Workspace:
 
     Says on stderr which settings elsewhere were not taken; raises `UsageError` for a wrong option.
     """
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("The current folder does not exist any more. Change to another one.") from None
     root = place.workspace_folder(here)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     flags = {SETTING_OF[name]: value for name, value in given.items() if name in SETTING_OF}
