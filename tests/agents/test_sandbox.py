@@ -232,6 +232,22 @@ def test_probe_says_what_holds() -> None:
     assert status.sentence.endswith(".")
 
 
+def test_without_namespaces_landlock_is_found() -> None:
+    """The second level is really tried, and holds on its own, wherever the attacks below hold it to that."""
+    assert sandbox.probe(("landlock",)).level == "landlock"
+
+
+def test_an_interpreter_named_by_a_roundabout_path_is_no_reason_to_go_without() -> None:
+    """`../bin/python` is the same program, in the jail too."""
+    folder = Path(sys.executable).parent
+    program = f"../{folder.name}/{Path(sys.executable).name}"
+    ask = "from soa_agents.verify import sandbox; print(sandbox.probe().level)"
+    said = subprocess.run(
+        [program, "-c", ask], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert said.stdout.strip() == sandbox.probe().level
+
+
 def test_without_a_sandbox_only_a_person_can_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
     none = sandbox.SandboxStatus("none", "This machine offers no sandbox.")
     monkeypatch.setattr(sandbox, "probe", lambda: none)

@@ -103,7 +103,7 @@ def _candidates(
     for environment, tool in _managed(folder):
         if path := _python_in(environment):
             yield path, f"it is the environment that {tool} keeps for this workspace"
-    yield Path(sys.executable), _OWN
+    yield Path(os.path.abspath(sys.executable)), _OWN  # noqa: PTH100 - resolve() would follow the venv's link
 
 
 def _named(folder: Path, name: str) -> Path:

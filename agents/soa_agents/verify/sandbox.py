@@ -97,11 +97,10 @@ class Ended:
 
 
 @cache
-def probe() -> SandboxStatus:
-    """Try what this machine offers, strongest first, with a harmless program. Takes a tenth of a second."""
+def probe(layers: tuple[Layer, ...] = ("namespaces", "landlock")) -> SandboxStatus:
+    """Try what this machine offers of `layers`, in their order, with a harmless program; a tenth of a second."""
     if sys.platform != "linux":
         return SandboxStatus("none", f"SoA knows no sandbox on {sys.platform} yet.")
-    layers: tuple[Layer, ...] = ("namespaces", "landlock")
     for level in layers:
         found = _try(level)
         if found:
@@ -128,8 +127,8 @@ except OSError: pass
 try: open("/usr/soa", "w"); sys.exit("/usr is writable")
 except OSError: pass
 open("written", "w").close()
-print(*[line.split()[2] for line in open("/proc/self/mounts") if line.split()[1] == os.getcwd()]
-      if os.path.exists("/proc/self/mounts") else [])
+try: print(*[line.split()[2] for line in open("/proc/self/mounts") if line.split()[1] == os.getcwd()])
+except OSError: pass
 """
 
 
@@ -137,15 +136,18 @@ def _try(level: Layer) -> tuple[str, ...]:
     """The names of the layers that hold at `level`; empty when the jail cannot be built."""
     with tempfile.TemporaryDirectory(prefix="soa-probe-") as folder:
         arguments = ("-I", "-S", "-c", _CHECK)
-        done = run_briefly(
-            Command(Path(sys.executable), arguments, Path(folder).resolve(), seconds=20), level
-        )
+        done = run_briefly(Command(_own_interpreter(), arguments, Path(folder).resolve(), seconds=20), level)
     if done.status:
         return ()
     if level == "landlock":
         return ("Landlock", "seccomp", "private copy")
     tree = "overlayfs" if "overlay" in done.output else "private copy"
     return ("user, mount, network, process namespaces", tree, "Landlock", "seccomp")
+
+
+def _own_interpreter() -> Path:
+    """The Python that runs SoA, by a path that means the same in the jail; a venv needs its link kept."""
+    return Path(os.path.abspath(sys.executable))  # noqa: PTH100 - resolve() would follow the venv's link
 
 
 def run_briefly(command: Command, level: Layer) -> Ended:
