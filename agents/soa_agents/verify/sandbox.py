@@ -98,7 +98,7 @@ class Ended:
 
 @cache
 def probe(layers: tuple[Layer, ...] = ("namespaces", "landlock")) -> SandboxStatus:
-    """Try what this machine offers of `layers`, in their order, with a harmless program; a tenth of a second."""
+    """Try what this machine offers of `layers`, in their order, with a harmless program."""
     if sys.platform != "linux":
         return SandboxStatus("none", f"SoA knows no sandbox on {sys.platform} yet.")
     for level in layers:
