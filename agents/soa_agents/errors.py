@@ -16,7 +16,7 @@
         ├── ModelUnreachable    refused, timed out, DNS, TLS, proxy, 5xx after retries
         └── KeyRefused          401 or 403
     ReplyError                  a reply that breaks its format; its text is written *to the model*
-    CallFailed                  one call failed for good, others may succeed (content filter, context too long)
+    CallFailed                  one call failed for good, others may not (content filter, context too long)
 
 An expected failure (a red test, a malformed reply within its budget) is a value, not an exception.
 """
