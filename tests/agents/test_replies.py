@@ -536,6 +536,26 @@ def test_tests() -> None:
 
 
 @pytest.mark.parametrize(
+    ("qualname", "code", "added"),
+    [
+        ("total", "def test_it():\n    assert total(1)", "from shop.m import total\n\n\n"),
+        ("Cart.add", "def test_it():\n    assert Cart().add(1)", "from shop.m import Cart\n\n\n"),
+        ("total", "from m import *\n\ndef test_it():\n    assert total(1)", ""),
+        ("total", "import m\n\ndef test_it():\n    assert m.total(1)", ""),
+        ("total", "import shop.m as total\n\ndef test_it():\n    assert total.total(1)", ""),
+        ("total", "def test_it():\n    from shop.m import total\n    assert total(1)", ""),
+        (
+            "total",
+            "from m import total\n\ndef test_it():\n    with pytest.raises(ValueError):\n        total(1)",
+            "import pytest\n\n\n",
+        ),
+    ],
+)
+def test_tests_get_the_imports_they_came_without(qualname: str, code: str, added: str) -> None:
+    assert read_tests(fenced(code), "stop", FunctionId("shop/m.py", qualname), "shop.m") == added + code
+
+
+@pytest.mark.parametrize(
     ("code", "part"),
     [
         ("x = 1", "no test function"),

@@ -54,6 +54,7 @@ class JobStarted:
 
     `stubs` are the workspace's stubs that a file can reach: for each file, the spelling of a call there (`f`,
     `module.f`, `self.f`) and the stub's FunctionId. A stub that an agent's code calls becomes an agent.
+    `modules` are the names that those files are imported by.
     """
 
     job_id: str
@@ -66,6 +67,7 @@ class JobStarted:
     templates: dict[str, str]  # step -> sha256 of its template
     seed: int
     time: float  # seconds since the epoch
+    modules: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,9 @@ def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
                 return _close(state, ask.key, failed=f"{node.agent} abstained: {written.abstained}")
             return _close(adopt(state, node, written), ask.key)
         case "tests":
-            return _close(state, ask.key, text=replies.read_tests(event.text, event.finish, node.function))
+            module = state.job.modules.get(node.function.path, "")
+            tests = replies.read_tests(event.text, event.finish, node.function, module)
+            return _close(state, ask.key, text=tests)
         case "stubs":
             nodes = {**state.nodes, node.agent: replace(node, written=_stubs(state, node, event), revision=1)}
             return _close(replace(state, nodes=nodes), ask.key)

@@ -61,8 +61,11 @@ def read_prose(text: str, finish: str) -> str:
     return said if len(said) <= _PROSE else said[:_PROSE].rstrip() + " …"
 
 
-def read_tests(text: str, finish: str, function: FunctionId) -> str:
-    """A module of pytest tests for `function`, imports kept. Raises `ReplyError`."""
+def read_tests(text: str, finish: str, function: FunctionId, module: str = "") -> str:
+    """A module of pytest tests for `function`, imports kept. Raises `ReplyError`.
+
+    Functions that came without the import of pytest, or of what they test from `module`, get it.
+    """
     block = only_block(text, finish, "pytest test functions")
     defined = [node for node in ast.walk(block.tree) if isinstance(node, Def | ast.ClassDef)]
     if not any(isinstance(node, Def) and node.name.startswith("test") for node in defined):
@@ -76,7 +79,26 @@ def read_tests(text: str, finish: str, function: FunctionId) -> str:
         )
     if not words(block.source) & words(function.qualname):
         raise ReplyError(f"Your tests never use `{function.qualname}`. Send tests that call it.")
-    return block.source.strip("\n")
+    first = function.qualname.partition(".")[0]
+    known = {"pytest": "import pytest", **({first: f"from {module} import {first}"} if module else {})}
+    missing = [line for name, line in known.items() if _is_free(name, block.tree)]
+    return "\n".join([*missing, *(["", ""] if missing else []), block.source.strip("\n")])
+
+
+def _is_free(name: str, tree: ast.Module) -> bool:
+    """Whether a module uses a name that nothing in it binds, as far as can be seen."""
+    imported = [
+        alias
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    ]
+    bound = {(alias.asname or alias.name).partition(".")[0] for alias in imported}
+    bound |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, Def | ast.ClassDef)}
+    used = any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
+    return used and not bound & {name, "*"}
 
 
 def read_stubs(text: str, finish: str, module: str, class_name: str | None = None) -> Stubs:
