@@ -301,7 +301,7 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
                 + "\n\ndef test_more():\n    from shop import more\n\n    assert more(1) == 2\n",
             },
         ),
-        {"state": "done", "verdict": "failed", "offer": "apply", "exit": 1, "says": "1 of 2 functions"},
+        {"state": "done", "verdict": "failed", "offer": "apply", "exit": 1, "says": "not in the edit: more."},
     ),
     "fix what fails": (
         Job(
@@ -324,6 +324,10 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
     "run a function's tests": (
         Job(kind="runTests"),
         {"state": "done", "verdict": None, "offer": "none", "exit": 0, "says": "0 of 3 tests pass"},
+    ),
+    "a file that git leaves out": (
+        Job(files={"shop.py": SHOP, ".gitignore": "shop.py\n", "tests/test_shop.py": TESTS}),
+        {"state": "refused", "verdict": None, "offer": "none", "exit": 1, "says": "git or soa.index.exclude"},
     ),
     "a workspace without Python files": (
         Job(targets=("shop.py::total",), files={"README": "Nothing here."}),

@@ -18,6 +18,7 @@ from soa_agents.verify.report import Report, TestResult
 from soa_agents.verify.screen import Flag
 from soa_agents.workspace.ids import FunctionId
 
+_NAMED = 5  # functions that one sentence names
 EXIT_FAILED, EXIT_USAGE, EXIT_MODEL, EXIT_CANCELLED = 1, 2, 3, 130
 
 
@@ -207,10 +208,17 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
     were = f" ({before.passed} before)" if measured.proof_after else ""
     wrong = [r for r in measured.examples if not r.passed] if measured.proof_after else []
     note = f" A docstring example still fails: {_first(wrong[0].message)}." if wrong else ""
+    left = [short(t.function) for t in state.job.targets if t.function not in stop.accepted]
+    note += f" Not proven, so not in the edit: {_listed(left)}." if left else ""
     return _line(
         f"{name} {verb} {after.passed} of {after.passed + after.failed} {what}{were}.{note} "
         f"{stop.reason} {spending(state)}"
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _untested(name: str, measured: Measured) -> str:

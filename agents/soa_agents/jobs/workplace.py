@@ -50,8 +50,13 @@ class Workplace:
     texts: Texts
 
     def text(self, path: str) -> str:
-        """A file's text; raises `TargetMissing` when it cannot be read as Python source."""
+        """A file's text; raises `TargetMissing` when it cannot be read, or is none of the workspace's own."""
         text = self.texts.get(path)
+        if text is None and self.snapshot.text(path) is not None:
+            raise TargetMissing(
+                f"{path} is not among the files that SoA works on: git or soa.index.exclude leaves it out, "
+                "or it belongs to another repository. Open its own folder, or take it off those lists."
+            )
         if text is None:
             raise TargetMissing(
                 f"{path} cannot be read as Python source. Check that it exists and is a text file."
