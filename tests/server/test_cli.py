@@ -32,6 +32,7 @@ WRONG_USAGE = {
     "id without a name": (["generate", "app.py"], "is not a function id"),
     "no such file": (["generate", "gone.py::f"], "There is no file gone.py"),
     "no such folder": (["generate", "--all-stubs", "--json", "gone"], "There is no file or folder gone"),
+    "nothing to list": (["agents", "--json", "gone"], "There is no file or folder gone"),
     "outside": (["generate", "../x.py::f"], "is not inside the workspace"),
     "both ways to write": (["generate", "app.py::f", "--apply", "--branch", "b"], "exclude each other"),
     "untested alone": (["fix", "--untested"], "needs --apply or --branch"),

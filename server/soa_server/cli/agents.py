@@ -41,7 +41,7 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
     """
     here = workspace()
     wanted = {name for name, on in (("stub", stubs), ("failing", failing)) if on}
-    below = place.relative(path, here.root, here.here)
+    below = place.file_or_folder(path, here.root, here.here)
     known = _tested(here, _agents(here)) if failing else _agents(here)
     agents = [a for a in known if _inside(a, below) and (not wanted or a["status"] in wanted)]
     if as_json:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from soa_agents.errors import UsageError
 from soa_agents.swarm.job import JobKind
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
@@ -45,7 +44,7 @@ def command(ids: tuple[str, ...], all_stubs: bool, **options: Any) -> None:
     out = output(options)
     here = workspace(options)
     if all_stubs:
-        paths = [_place(here, path) for path in ids]
+        paths = [place.file_or_folder(path, here.root, here.here) for path in ids]
         sys.exit(jobs.run(here, "implementFile", [] if "." in paths else paths, out))
     targets = [place.function_id(text, here.root, here.here) for text in ids]
     sys.exit(jobs.run(here, kind_of(here, targets), [str(target) for target in targets], out))
@@ -57,13 +56,3 @@ def kind_of(here: Workspace, targets: Sequence[FunctionId]) -> JobKind:
     found = [f for path in paths for f in functions(path, read_text(here.root / path) or "")]
     named = [f for f in found if f.id in targets]
     return "regenerate" if named and not any(f.is_stub for f in named) else "generate"
-
-
-def _place(here: Workspace, path: str) -> str:
-    """The file or folder that `--all-stubs PATH` means, from the root. Raises `UsageError` for none."""
-    found = place.relative(path, here.root, here.here)
-    if not (here.root / found).exists():
-        raise UsageError(
-            f"There is no file or folder {path}. Name one of this workspace, or none for all of it."
-        )
-    return found

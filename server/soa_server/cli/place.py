@@ -33,6 +33,16 @@ def relative(path: str, root: Path, here: Path) -> str:
     return full.relative_to(root).as_posix()
 
 
+def file_or_folder(path: str, root: Path, here: Path) -> str:
+    """An existing file's or folder's path below `root`. Raises `UsageError` when there is none."""
+    found = relative(path, root, here)
+    if not (root / found).exists():
+        raise UsageError(
+            f"There is no file or folder {path}. Name one of this workspace, or none for all of it."
+        )
+    return found
+
+
 def function_id(text: str, root: Path, here: Path) -> FunctionId:
     """The function that `PATH::NAME`, written from `here`, names. Raises `UsageError` without such a file."""
     given = FunctionId.parse(text)

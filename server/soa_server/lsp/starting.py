@@ -92,7 +92,8 @@ def targets(request: Request, path: str, text: str) -> tuple[str, ...]:
     function = FunctionId(path, request.qualname)
     known = any(found.id == function for found in functions(path, text))
     if request.kind == "stubs" and docstring_place(path, text, request.qualname) is None:
-        raise TargetMissing(f"{request.name} in {path} has no docstring to make stubs from; write one first.")
+        what = path if request.qualname == FunctionId.MODULE else f"{request.name} in {path}"
+        raise TargetMissing(f"{what} has no docstring to make stubs from; write one first.")
     if request.kind != "stubs" and not known:
         raise TargetMissing(
             f"There is no function {request.qualname} in {path}; check its name and try again."
