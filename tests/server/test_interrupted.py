@@ -20,6 +20,8 @@ from openai_server import Answer, OpenAIServer
 from soa_agents.swarm.events import Applied
 from soa_agents.swarm.ledger import Ledger
 
+pytestmark = pytest.mark.timeout(300)  # whole jobs of the real engine
+
 STUCK = 6  # the request that is in flight when the process dies
 OFFER = f"SoA was interrupted at step {STUCK} of total; its replies are kept."
 
