@@ -256,6 +256,27 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             "says": "did not finish within 1 s",
         },
     ),
+    "what is to be mended kills the tests": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}},
+            files={
+                "shop.py": SHOP.replace("raise NotImplementedError", "import os\n    os._exit(3)"),
+                "tests/test_shop.py": TESTS,
+            },
+        ),
+        {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "3 of 3 tests (0"},
+    ),
+    "what is to be mended hangs where nothing can interrupt it": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}},
+            files={
+                "shop.py": SHOP.replace("raise NotImplementedError", "return sum(iter(int, 1))"),
+                "tests/test_shop.py": TESTS,
+            },
+            tests=TestSettings(timeout_seconds=1.0),
+        ),
+        {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "3 of 3 tests (0"},
+    ),
     "stubs from a docstring": (
         Job(
             {

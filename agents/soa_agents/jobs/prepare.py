@@ -159,10 +159,20 @@ async def _measure(
         if step == Selection() or step in steps[:number]:
             continue
         report = await runner.run({}, step)
+        if _broken_off(report, reached):
+            break
         _check(place, report, list(reaching))
         if _uncollected(report) or all(_says_enough(place, report, t, number) for t in reaching):
             break
     return report
+
+
+def _broken_off(report: Report, reached: Sequence[str]) -> bool:
+    """Whether a run was killed, or killed itself, in a test that reaches a target: which may be why."""
+    if report.fault not in ("hang", "died", "memory", "processes"):
+        return False
+    running = [r.nodeid for r in report.tests if r.message == report.problem]
+    return any(_matches(nodeid, name) for nodeid in running for name in reached)
 
 
 def _says_enough(place: Workplace, report: Report, target: FunctionId, number: int) -> bool:
