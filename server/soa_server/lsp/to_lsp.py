@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lsprotocol import types
@@ -122,7 +122,22 @@ def workspace_edit(
 
 
 def _by_file(patch: Patch, files: Mapping[str, Target]) -> list[tuple[Target, list[Edit]]]:
-    return [(files[path], [edit for edit in patch.edits if edit.path == path]) for path in patch.paths]
+    return [(files[path], _joined(e for e in patch.edits if e.path == path)) for path in patch.paths]
+
+
+def _joined(edits: Iterable[Edit]) -> list[Edit]:
+    """Edits that begin at different places: what goes in where another edit begins becomes part of that one.
+
+    The protocol allows insertions before a replacement at one place, but not every client keeps their order.
+    """
+    found: list[Edit] = []
+    for edit in edits:
+        if found and found[-1].start == edit.start:
+            before = found.pop()
+            names = ", ".join(name for name in (before.function, edit.function) if name)
+            edit = replace(edit, new=before.new + edit.new, function=names)
+        found.append(edit)
+    return found
 
 
 def _annotated(
