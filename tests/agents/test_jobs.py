@@ -173,6 +173,19 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             "says": "1 of 2 of SoA's own tests",
         },
     ),
+    "a test stops before it": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT], "tests": [OWN_TESTS]}},
+            files={"shop.py": SHOP + "\ndef broken(:\n", "tests/test_shop.py": TESTS},
+        ),
+        {
+            "state": "done",
+            "verdict": "untested",
+            "offer": "preview",
+            "exit": 0,
+            "says": "exercises it. tests/test_shop.py stops before it: SyntaxError: invalid syntax. ",
+        },
+    ),
     "pytest's configuration names the tests otherwise": (
         Job(
             {"shop.py::total": {"skeleton": [RIGHT]}},
@@ -310,6 +323,21 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             },
         ),
         {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "2 of 2 functions"},
+    ),
+    "the one stub of a file, which no test runs": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT], "tests": [OWN_TESTS]}},
+            targets=("shop.py",),
+            kind="implementFile",
+            files=UNTESTED,
+        ),
+        {
+            "state": "done",
+            "verdict": "untested",
+            "offer": "preview",
+            "exit": 0,
+            "says": "SoA wrote total but no test",
+        },
     ),
     "a part of a file": (
         Job(

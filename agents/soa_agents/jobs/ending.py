@@ -169,7 +169,7 @@ def _failure(start: StartJob, state: State, stop: Stop) -> JobResult:
 
 
 def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
-    name = short(_target(start))
+    name = _named(start, state)
     shown = measured.proof_after or measured.examples
     if not shown:
         return f"SoA got no usable code for {name}. {stop.reason or 'Try again, or another model.'}"
@@ -187,7 +187,7 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
 
 
 def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, flags: tuple[Flag, ...]) -> str:
-    name = short(_target(start))
+    name = _named(start, state)
     if start.kind == "stubs":
         stubs = state.nodes[state.root].written
         count = len(stubs.helpers) if stubs else 0
@@ -197,7 +197,7 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
         said = f"The result passes its tests but {flags[0].why} (line {flags[0].line})"
         return f"{said}, which can fool them. Review it."
     if stop.verdict == "untested":
-        return _untested(name, measured)
+        return _line(_untested(name, measured, _in_the_way(state)))
     written = [root for root in stop.accepted if root in state.best]
     wanted = len(state.job.targets) - (len(stop.accepted) - len(written))
     name = short(written[0]) if wanted == 1 else f"{len(written)} of {wanted} functions"
@@ -221,8 +221,19 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _untested(name: str, measured: Measured) -> str:
-    said = f"SoA wrote {name} but no test exercises it."
+def _in_the_way(state: State) -> str:
+    """What keeps a test that should reach the target from coming so far, or nothing."""
+    best = state.best.get(state.root)
+    red = (r for r in (best.report.tests if best else ()) if not r.passed and r.nodeid in state.target.tests)
+    stopped = next(red, None)
+    if stopped is None:
+        return ""
+    marked = [line for line in stopped.message.splitlines() if line.startswith("E ")]
+    return f" {stopped.nodeid} stops before it: {_first(marked[-1] if marked else stopped.message)}."
+
+
+def _untested(name: str, measured: Measured, in_the_way: str) -> str:
+    said = f"SoA wrote {name} but no test exercises it.{in_the_way}"
     if measured.advice is None or not measured.advice.tests:
         return f"{said} Review it before you keep it."
     own = tally(measured.advice.tests)
@@ -246,6 +257,12 @@ def short(target: str) -> str:
     """What a person calls the target: the function's name, the module's file."""
     path, _, qualname = target.partition("::")
     return qualname if qualname and qualname != FunctionId.MODULE else path or "the workspace"
+
+
+def _named(start: StartJob, state: State) -> str:
+    """What the job was about: its one function, even where a file or the workspace was named."""
+    targets = state.job.targets
+    return short(targets[0].function if len(targets) == 1 else _target(start))
 
 
 def _target(start: StartJob) -> str:
