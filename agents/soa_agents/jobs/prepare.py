@@ -13,6 +13,7 @@ from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
 from soa_agents.swarm.family import source_of
 from soa_agents.swarm.job import StartJob
+from soa_agents.swarm.lookup import module_name
 from soa_agents.swarm.target import check_signature
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.callgraph import Reaching, tests_reaching
@@ -71,6 +72,7 @@ async def prepare(
         templates=loader.digests(),
         seed=random.Random(place.start.job_id).randrange(2**32),  # noqa: S311 - reproducible, not secret
         time=time.time(),
+        modules={path: module_name(path, place.texts) for path in _files(place, targets)},
     )
     return Prepared(started, BaselineMeasured(baseline))
 
