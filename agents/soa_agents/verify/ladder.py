@@ -24,7 +24,9 @@ from soa_agents.verify.warm import Kind, Setup, TestServer, Unfit
 IDLE = 4  # servers kept for later
 _PATIENCE = 60.0  # seconds that a server may take to collect before candidates are run cold instead
 
-_Key = tuple[Kind, tuple[str, ...]]
+_Files = tuple[tuple[str, ...], tuple[str, ...]]  # those given to pytest; those of them with examples
+_Key = tuple[Kind, _Files]
+_ANY: _Files = ((), ())
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Ladder:
                 await asyncio.wait({self._warming})
             async with self._slots:
                 for kind in self._rungs(files):
-                    report, why = await self._run_on(kind, files, asked, (named, tests))
+                    report, why = await self._run_on(kind, files, (named, asked), tests)
                     if report is not None:
                         return replace(report, seconds=time.perf_counter() - start, refused=refused)
                     refused = why
@@ -70,10 +72,10 @@ class Ladder:
         asked = self.cold.asked(tests)
         named = self.cold.named_files(asked, self.cold.files(self.base))
         if not self._only_cold(tests, asked, named):
-            self._warming = asyncio.ensure_future(self._warm_up(named))
+            self._warming = asyncio.ensure_future(self._warm_up((named, tuple(asked.doctests))))
 
-    async def _warm_up(self, named: tuple[str, ...]) -> None:
-        server = await self._take("swap", named)
+    async def _warm_up(self, files: _Files) -> None:
+        server = await self._take("swap", files)
         if isinstance(server, TestServer):
             await self._give_back(server)
 
@@ -105,13 +107,13 @@ class Ladder:
         return ("fresh",) if changes_tests(files) else ("swap", "fresh")
 
     async def _run_on(
-        self, kind: Kind, files: dict[str, bytes], asked: Asked, what: tuple[tuple[str, ...], Selection]
+        self, kind: Kind, files: dict[str, bytes], what: tuple[tuple[str, ...], Asked], tests: Selection
     ) -> tuple[Report | None, str]:
         """The report of one rung, or None and why there is none. A server that died is started again once."""
-        named, tests = what
+        named, asked = what
         why = ""
         for _ in range(2):
-            server = await self._take(kind, named)
+            server = await self._take(kind, (named, tuple(asked.doctests)))
             if isinstance(server, str):
                 return None, server
             try:
@@ -141,20 +143,23 @@ class Ladder:
         report = self.cold.report(session, Ended(0, ""), tests, laid)
         return replace(report, rung=server.setup.kind)
 
-    async def _take(self, kind: Kind, named: tuple[str, ...]) -> TestServer | str:
+    async def _take(self, kind: Kind, files: _Files) -> TestServer | str:
         """A server for these files that is up to date, or why there is none."""
-        key = (kind, named if kind == "swap" else ())
+        key = (kind, files if kind == "swap" else _ANY)
+        named, examples = files
         idle = self._idle.get(key, [])
         while idle:
             server = idle.pop()
             if not server.stale:
                 if kind == "fresh":
-                    server.setup = replace(server.setup, named=named)
+                    server.setup = replace(server.setup, named=named, examples=examples)
                 return server
             await server.close()
         if key in self._unfit:
             return self._unfit[key]
-        server = TestServer(Setup(self.cold, kind, self.cold.files(self.base), named, self._modules))
+        server = TestServer(
+            Setup(self.cold, kind, self.cold.files(self.base), named, examples, self._modules)
+        )
         try:
             await asyncio.wait_for(server.start(), _PATIENCE)
             if kind == "swap":
@@ -170,8 +175,9 @@ class Ladder:
         return server
 
     async def _give_back(self, server: TestServer) -> None:
-        kind = server.setup.kind
-        self._idle.setdefault((kind, server.setup.named if kind == "swap" else ()), []).append(server)
+        setup = server.setup
+        key = (setup.kind, (setup.named, setup.examples) if setup.kind == "swap" else _ANY)
+        self._idle.setdefault(key, []).append(server)
         while sum(map(len, self._idle.values())) > IDLE:
             oldest = next(same for same in self._idle.values() if same)
             await oldest.pop(0).close()

@@ -203,7 +203,8 @@ class Collected:
         self.order = {name: number for number, name in enumerate(names)}
         self.sorted = sorted(self.order)
         gc.collect()
-        self.known = soa_swapping.look_around(self.plugin.places.root, ran)
+        examples = bool(self.plugin.own_doctests or self.plugin.doctests)
+        self.known = soa_swapping.look_around(self.plugin.places.root, ran, examples)
         self.swapping = soa_swapping
         why = unsafe_to_fork() or self._canary(session)
         if why:

@@ -37,13 +37,14 @@ class Setup:
     kind: Kind
     base: Mapping[str, bytes]
     named: tuple[str, ...]  # the files it collects
+    examples: tuple[str, ...] = ()  # those of them that are there for their docstring examples
     modules: tuple[str, ...] = ()  # what a fresh one loads ahead
 
     def command(self, requests: int) -> Command:
         """The command that starts the server, reading from the pipe `requests`."""
         fresh = self.kind == "fresh"
         arguments = self.cold.arguments(() if fresh else self.named)
-        request = self.cold.request(Asked(None, {}))
+        request = self.cold.request(Asked(None, {name: [] for name in self.examples}))
         quiet = [name for name in _QUIET if name not in os.environ]
         variables = {
             **dict.fromkeys(quiet, "1"),

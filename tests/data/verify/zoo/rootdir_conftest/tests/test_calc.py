@@ -1,0 +1,13 @@
+from calc import Scale, double
+
+
+def test_double():
+    assert double(2) == 4
+
+
+def test_scale():
+    assert Scale(3).of(1) == 6
+
+
+def test_fixture(four):
+    assert four == 4

@@ -1,0 +1,3 @@
+from calc.core import Scale, double
+
+__all__ = ["Scale", "double"]
