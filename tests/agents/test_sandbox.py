@@ -166,24 +166,34 @@ from soa_agents.settings import Limits, TestSettings
 from soa_agents.verify import interpreter, sandbox
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.report import Selection
+from soa_agents.verify.tree import copy_tree, linked
+from soa_agents.workspace.snapshot import Snapshot, open_folders
 root = Path(sys.argv[1]) / "project"
 found = interpreter.Interpreter(Path(sys.executable), "", "", "")
 runner = ColdRunner.open(root, found, TestSettings(), Limits())
 report = asyncio.run(runner.run({"pkg.py": "def f():\\n    return 2\\n"}, Selection(everything=True)))
+listed = [file.path for file in Snapshot(open_folders([root])).python_files().files]
+assert listed == ["pkg.py", "test_pkg.py"], listed
+assert linked(root) == (root / ".venv",), linked(root)
+copy_tree(root, root.parent / "copy")
+assert sorted(os.listdir(root.parent / "copy")) == [".venv", "pkg.py", "pytest.ini", "test_pkg.py"]
 print(sandbox.probe().level, [r.outcome for r in report.results], report)
 """
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="everything else here already runs as an ordinary user")
 def test_an_ordinary_user_has_the_same_sandbox() -> None:
-    """With a Python and copies of the libraries that everybody may read."""
+    """With a Python and copies of the libraries that all may read, and a folder that nobody may enter."""
     python = shutil.which("python3", path="/usr/bin")
     if python is None or not _same_version(python):
         pytest.skip("no other Python of this version that an ordinary user may run")
     place = Path(tempfile.mkdtemp(prefix="soa-nobody-", dir="/var/tmp"))
     try:
         (place / "home/.local/lib/python3.11").mkdir(parents=True)
-        written(place / "project", PROJECT)
+        locked = {"locked/a.py": "x = 1\n", "pytest.ini": "[pytest]\nnorecursedirs = locked\n"}
+        written(place / "project", PROJECT | locked)
+        (place / "project/.venv/conda-meta").mkdir(parents=True)
+        (place / "project/locked").chmod(0)
         site = Path(pytest.__file__).parents[1]
         user_site = place / f"home/.local/lib/python3.{sys.version_info.minor}/site-packages"
         shutil.copytree(

@@ -13,7 +13,8 @@ _SKIPPED = frozenset({".mypy_cache", ".ruff_cache"})
 
 def is_environment(path: Path) -> bool:
     """Whether a directory is a virtual environment."""
-    return (path / "pyvenv.cfg").is_file() or (path / "conda-meta").is_dir()
+    installed = os.path.isfile(path / "pyvenv.cfg")  # noqa: PTH113 - Path's own raises in a closed folder
+    return installed or os.path.isdir(path / "conda-meta")  # noqa: PTH112 - likewise
 
 
 def linked(tree: Path) -> tuple[Path, ...]:
@@ -41,7 +42,9 @@ def copy_tree(tree: Path, place: Path) -> None:
 def _copied(path: Path) -> bool:
     if path.is_symlink():
         return True
-    return (path.is_dir() or path.is_file()) and os.access(path, os.R_OK)
+    if path.is_dir():
+        return os.access(path, os.R_OK | os.X_OK)
+    return path.is_file() and os.access(path, os.R_OK)
 
 
 def lay_over(tree: Path, candidate: Path, files: Iterable[str]) -> None:

@@ -240,7 +240,8 @@ def _is_foreign(folder: Path) -> bool:
     """Hidden, vendored, generated, or an environment of installed packages."""
     if folder.name.startswith(".") or folder.name in _FOREIGN:
         return True
-    return (folder / "pyvenv.cfg").exists() or (folder / "conda-meta").is_dir()
+    installed = os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110 - Path's own raises in a closed folder
+    return installed or os.path.isdir(folder / "conda-meta")  # noqa: PTH112 - likewise
 
 
 def _examine(path: str, disk: Path, found: dict[str, SourceFile], skipped: Counter[str]) -> None:
