@@ -88,8 +88,11 @@ export const scenarios = [
       await child.hover();
       await child.locator('.action-label[aria-label*="Prompts"]').click();
       await window.tab('_cents, prompts and replies.md').waitFor();
-      await window.line('## reply of test-model').waitFor();
+      await window.line('# 1. code').waitFor();
       await window.shot('prompts');
+      await window.focus();
+      await window.page.keyboard.press('Control+End');
+      await window.line('## reply of test-model').waitFor();
       await window.agent(/^_cents/).locator('.monaco-icon-label').first().click();
       await window.line('def _cents(amount: float)').waitFor();
       await window.command('Notifications: Show Notifications');
@@ -155,7 +158,7 @@ export const scenarios = [
       await window.cursor(4);
       await window.act('Generate with SoA');
       const running = window.toast('asking the Mother');
-      await running.waitFor({ timeout: 60_000 });
+      await running.waitFor({ timeout: 120_000 });
       await window.press(running, 'Cancel');
       await until('the notification is gone', async () => (await window.page.locator('.notification-toast').filter({ hasText: 'SoA: total' }).count()) === 0);
       await window.command('SoA: Show Agents');
@@ -235,11 +238,11 @@ export const scenarios = [
       const { folder, target, window } = await start(test, basket, BASKET, { answers: slow(basket.answers, 3) });
       await window.cursor(4);
       await window.act('Generate with SoA');
-      await window.toast('Child writing').waitFor({ timeout: 30_000 });
+      await window.toast('Child writing').waitFor({ timeout: 60_000 });
       const [server] = processes(/env-\w+\/bin\/soa serve/, test.code.folder);
       process.kill(server, 'SIGKILL');
       const offered = window.toast('was interrupted');
-      await offered.waitFor({ timeout: 30_000 });
+      await offered.waitFor({ timeout: 60_000 });
       await window.shot('crash');
       await window.press(offered, 'Resume');
       await window.toast('total passes').waitFor({ timeout: 120_000 });
@@ -268,7 +271,9 @@ export const scenarios = [
       await window.editorReady('def slugify');
       await window.cursor(4);
       await window.act('Regenerate with SoA');
-      await window.toast('slugify passes 3 of 3').waitFor({ timeout: 120_000 });
+      await window.command('SoA: Show Agents');
+      await window.agent(/slugify.*3\/3 tests · 1 agent/).waitFor({ timeout: 120_000 });
+      await window.agent(/total.*4\/4 tests · 2 agents/).waitFor({ timeout: 120_000 });
       await window.command('File: Save All');
       await onDisk(path.join(one, BASKET), text => text.includes('def _cents'));
       await onDisk(path.join(two, SLUG), text => text.includes('re.findall'));

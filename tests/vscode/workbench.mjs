@@ -133,9 +133,15 @@ export class Window {
   /** Text typed into the quick input, which opens with `key`. */
   async quick(key, text) {
     const input = this.page.locator('.quick-input-widget input').first();
-    await this.page.keyboard.press(key);
-    await input.waitFor({ state: 'visible' });
-    await input.fill(text);
+    for (let tries = 0; ; tries++) {
+      await this.page.keyboard.press(key);
+      try {
+        await input.fill(text, { timeout: 5000 });
+        return;
+      } catch (error) {
+        if (tries >= 8) throw error; // something else took the focus, which closes the input
+      }
+    }
   }
 
   async command(title) {

@@ -13,6 +13,7 @@ const ICONS: Record<string, [icon: string, colour?: string]> = {
   asking: ['loading~spin'],
   testing: ['beaker'],
   waiting: ['circle-outline'],
+  written: ['circle-filled'], // nothing has tested it yet
   passed: ['pass', 'testing.iconPassed'],
   failed: ['error', 'testing.iconFailed'],
   refused: ['warning', 'list.warningForeground'],
@@ -76,7 +77,7 @@ function agentItem(agent: Agent): vscode.TreeItem {
   item.id = `${agent.jobId}/${agent.agentId}/${agent.children.length > 0}`;
   item.description = agentDetail(agent);
   item.tooltip = new vscode.MarkdownString(agentTooltip(agent));
-  const done = agent.tests?.failed ? 'failed' : 'passed';
+  const done = agent.tests ? (agent.tests.failed ? 'failed' : 'passed') : 'written';
   item.iconPath = icon(agent.state === 'done' ? done : agent.state);
   item.contextValue = agent.tests?.failed ? 'agent.failing' : 'agent';
   item.command = { command: 'soa.ui.openFunction', title: 'Go to Function', arguments: [agent] };
