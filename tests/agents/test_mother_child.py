@@ -209,3 +209,21 @@ async def test_several_targets_are_written_apart_and_proven_together() -> None:
     }
     played = await play(choose("auto"), text, tests, script, roots=("total", "mean"), needs={"mean": "total"})
     assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
+
+
+AFFECTED = {  # another test that the edit may break: an expression, whether it is flaky, the verdict
+    "unbroken": ("True", False, "passed"),
+    "red all along": ("False", False, "passed"),
+    "broken": ("'sum' not in total.__code__.co_names", False, "failed"),
+    "flaky": ("True", True, "passed"),
+}
+
+
+@pytest.mark.parametrize(("test", "flaky", "verdict"), AFFECTED.values(), ids=AFFECTED.keys())
+async def test_what_else_is_affected_is_run_before_the_end(test: str, flaky: bool, verdict: str) -> None:
+    """What was red before is not held against the edit, nor what is red only once; what it breaks is."""
+    script = {"total": {"skeleton": [ALONE], "feedback": ["Hm."], "modify": [ALONE]}}
+    others = {"o::x": test}
+    named = frozenset(others) if flaky else frozenset[str]()
+    played = await play(choose("auto"), STUB, TESTS, script, others=others, flaky=named)
+    assert played.stop.verdict == verdict

@@ -82,5 +82,6 @@ def _together(state: State, stops: dict[str, Stop]) -> tuple[Verify, ...] | Stop
         before = Verify(judge.before_key(run.key), (), Selection(unknown, cold=True), "final")
         return Stop("failed", state.keys[before.key].failed) if state.finished(before.key) else (before,)
     if judge.spoilt(report) or broken:
-        return Stop("failed", "Each function passes alone, but together they break tests.")
+        again = judge.red_once(state, run)
+        return again or Stop("failed", "Each function passes alone, but together they break tests.")
     return Stop(verdict, accepted=good)

@@ -57,7 +57,8 @@ def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
 def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
     """The run of everything else that is affected: still to be made, red, or (None) nothing broken.
 
-    What is red there and was never seen before is run once unchanged: it may have been red all along.
+    What is red there and was never seen before is run once unchanged: it may have been red all along. What
+    was green then is run once more: it may be flaky.
     """
     last = _final(state, n)
     whole = state.report(last.key)
@@ -67,9 +68,11 @@ def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
     if unknown:
         before = Verify(judge.before_key(last.key), (), Selection(unknown, cold=True), "final", state.root)
         return give_up(state, state.keys[before.key].failed) if state.finished(before.key) else (before,)
-    trial = state.report(judge.trial_key(state.root, n))
-    confirmed = trial is not None and judge.confirms(state, trial, whole)
-    return _again(state, n, last.key) if judge.spoilt(whole) or broken or not confirmed else None
+    trial, final = state.report(judge.trial_key(state.root, n)), judge.final_report(state, last.key)
+    confirmed = trial is not None and final is not None and judge.confirms(state, trial, final)
+    if confirmed and not broken and not judge.spoilt(whole):
+        return None
+    return judge.red_once(state, last) or _again(state, n, last.key)
 
 
 def _again(state: State, n: int, key: str) -> Stop | str:

@@ -34,7 +34,7 @@ class Verify:
     key: str
     candidate: tuple[tuple[str, str], ...]
     selection: Selection
-    purpose: Literal["candidate", "agent", "advice", "final"] = "candidate"
+    purpose: Literal["candidate", "agent", "advice", "final", "again"] = "candidate"
     agent: str = ""  # whose tests these are, where they are one agent's
 
 

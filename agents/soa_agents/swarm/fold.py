@@ -170,16 +170,17 @@ def _verified(state: State, event: Verified) -> State:
     verify = progress.action
     assert isinstance(verify, Verify)  # noqa: S101 - only test runs are verified
     state = _put(state, event.key, replace(progress, done=True, report=event.report))
-    if verify.agent not in state.nodes or verify.purpose not in ("candidate", "final"):
+    if verify.agent not in state.nodes or verify.purpose not in ("candidate", "final", "again"):
         return state
     if verify.purpose == "candidate":
         return _keep_best(state, state.scope(verify.agent), event.report)
-    return _prove_best(state, verify.agent, event.key.removesuffix(judge.before_key("")))
+    final = event.key.removesuffix(judge.before_key("")).removesuffix(judge.again_key(""))
+    return _prove_best(state, verify.agent, final)
 
 
 def _prove_best(state: State, root: str, final: str) -> State:
     """The best candidate, once everything affected was run: proven, or refuted by what it breaks."""
-    whole = state.report(final)
+    whole = judge.final_report(state, final)
     unknown, broken = judge.newly_red(state, final)
     if unknown or whole is None:
         return state

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from soa_agents.swarm.actions import Verdict, Verify
 from soa_agents.swarm.state import State
 from soa_agents.verify.brief import signature
-from soa_agents.verify.report import Report, TestResult
+from soa_agents.verify.report import Report, Selection, TestResult
 from soa_agents.workspace.ids import FunctionId
 
 
@@ -37,11 +39,33 @@ def newly_red(state: State, final: str) -> tuple[tuple[str, ...], tuple[TestResu
 
     The former become the latter, or innocent, once the run behind `before_key` has shown them unchanged.
     """
-    whole, before = state.report(final), state.report(before_key(final))
+    whole, before = final_report(state, final), state.report(before_key(final))
     known = {r.nodeid: r.passed for source in (before, state.baseline) if source for r in source.tests}
     red = [r for r in whole.tests if not r.passed] if whole else []
     unknown = () if before else tuple(r.nodeid for r in red if r.nodeid not in known)
     return unknown, tuple(r for r in red if known.get(r.nodeid))
+
+
+def final_report(state: State, final: str) -> Report | None:
+    """The final run of that key; a test that passed when it was run again is flaky, and counts as passed."""
+    whole, again = state.report(final), state.report(again_key(final))
+    if whole is None or again is None:
+        return whole
+    passed = {r.nodeid: r for r in again.tests if r.passed}
+    return replace(whole, results=tuple(passed.get(r.nodeid, r) for r in whole.results))
+
+
+def red_once(state: State, run: Verify) -> tuple[Verify, ...]:
+    """The second run of what a final run does not pass; nothing when it was made, or would say nothing."""
+    whole = state.report(run.key)
+    red = tuple(r.nodeid for r in whole.tests if not r.passed) if whole and not spoilt(whole) else ()
+    again = Verify(again_key(run.key), run.candidate, Selection(red, cold=True), "again", run.agent)
+    return (again,) if red and state.finished(again.key) is None else ()
+
+
+def again_key(final: str) -> str:
+    """The key of the second run of what a final run does not pass."""
+    return f"{final}:again"
 
 
 def before_key(final: str) -> str:
