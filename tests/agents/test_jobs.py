@@ -370,6 +370,16 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             "says": "passes 3 of 3 tests (1 before)",
         },
     ),
+    "fix a test that is not there": (
+        Job(targets=("tests/test_shop.py::test_gone",), kind="fix"),
+        {
+            "state": "refused",
+            "verdict": None,
+            "offer": "none",
+            "exit": 1,
+            "says": "no test tests/test_shop.py::",
+        },
+    ),
     "run a function's tests": (
         Job(kind="runTests"),
         {"state": "done", "verdict": None, "offer": "none", "exit": 0, "says": "0 of 3 tests pass"},

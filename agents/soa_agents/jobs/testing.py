@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 
-from soa_agents.errors import NothingCollected
+from soa_agents.errors import NothingCollected, Refused
 from soa_agents.jobs.narrate import tally
 from soa_agents.jobs.prepare import check_ran
 from soa_agents.jobs.workplace import Workplace
@@ -59,6 +59,8 @@ async def failing(place: Workplace, runner: TestRunner) -> Failing:
     asked = Selection(tuple(place.start.targets)) if place.start.targets else Selection(everything=True)
     report = await runner.run({}, asked)
     check_ran(place.start, report)
+    if gone := [r.nodeid for r in report.tests if r.outcome == "missing"]:
+        raise Refused(f"pytest finds no test {gone[0]}; check its name, or name its file alone.")
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
     found = dict.fromkeys(s for r in red for s in _suspects(place, report, r)[:1])
     return Failing(report, tuple(found))
