@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from soa_agents.workspace import callgraph
-from soa_agents.workspace.callgraph import CallGraph, Reaching
+from soa_agents.workspace import reaching
+from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import Reaching
 
 FILES = {
     "src/shop/__init__.py": "from .cart import Cart as Basket, total\nfrom .helpers import *\n",
@@ -160,7 +161,7 @@ REACHED = {  # function -> direct, and what is affected beside
 @pytest.mark.parametrize("function", REACHED)
 def test_tests_that_reach_a_function_are_found(function: str) -> None:
     direct, more = REACHED[function]
-    found = callgraph.tests_reaching(graph(), FunctionId.parse(f"src/shop/{function}"))
+    found = reaching.tests_reaching(graph(), FunctionId.parse(f"src/shop/{function}"))
     near = lambda names: tuple(sorted(f"tests/test_cart.py::{name}" for name in names))  # noqa: E731 - short
     assert found.direct == near(direct)
     assert set(found.affected) >= set(near([*direct, *more]))
@@ -172,10 +173,8 @@ def test_unknown_functions_and_setters_are_no_trouble() -> None:
         "a.py": "class A:\n    @property\n    def p(self): 1\n    @p.setter\n    def p(self, v): 2\n",
         "test_a.py": "from a import A\ndef test_p(): A().p = 3\n",
     }
-    assert callgraph.tests_reaching(graph(files), FunctionId("a.py", "gone")) == Reaching()
-    assert callgraph.tests_reaching(graph(files), FunctionId("a.py", "A.p#2")).direct == (
-        "test_a.py::test_p",
-    )
+    assert reaching.tests_reaching(graph(files), FunctionId("a.py", "gone")) == Reaching()
+    assert reaching.tests_reaching(graph(files), FunctionId("a.py", "A.p#2")).direct == ("test_a.py::test_p",)
 
 
 def test_tests_that_classes_inherit_have_their_names() -> None:
@@ -186,8 +185,86 @@ def test_tests_that_classes_inherit_have_their_names() -> None:
             "class TestA(Common):\n    cls = A\nclass TestOther(Common):\n    def test_peek(self): pass\n"
         ),
     }
-    found = callgraph.tests_reaching(graph(files), FunctionId("a.py", "A.peek")).direct
+    found = reaching.tests_reaching(graph(files), FunctionId("a.py", "A.peek")).direct
     assert found == ("test_a.py::Common::test_peek", "test_a.py::TestA::test_peek")
+
+
+CHAINS = {  # what is held -> files, and all tests that a.py's `A.f` reaches
+    "an attribute of something unknown is followed once": (
+        {
+            "a.py": "class A:\n    def f(self): 1\n",
+            "b.py": "import a\ndef used(x): x.f()\nclass B:\n    def get(self, x): x.f()\n",
+            "test_a.py": (
+                "import b\ndef test_used(): b.used(1)\ndef test_get(x): b.used; x.get(1)\n"
+                "def test_b(): b.B()\ndef test_other(x): x.get(1)\n"
+            ),
+        },
+        ["test_b", "test_get", "test_used"],
+    ),
+    "a test class's own statements concern its tests, inherited ones too": (
+        {
+            "a.py": "class A:\n    def f(self): 1\n",
+            "test_a.py": (
+                "from a import A\nclass Common:\n    def test_one(self): self.cls()\n"
+                "class TestA(Common):\n    cls = A\n    def test_two(self): 1\n"
+                "class TestB(Common):\n    def test_two(self): 1\ndef test_three(): 1\n"
+            ),
+        },
+        ["TestA::test_one", "TestA::test_two"],
+    ),
+    "a test module's own statements concern all of its tests": (
+        {
+            "a.py": "class A:\n    def f(self): 1\n",
+            "test_a.py": "import a\na = a.A().f()\nclass TestA:\n    def test_a(self): 1\ndef test_b(): 1\n",
+        },
+        ["TestA::test_a", "test_b"],
+    ),
+    "a set-up method concerns the tests of the classes that inherit it": (
+        {
+            "a.py": "class A:\n    @staticmethod\n    def f(): 1\n",
+            "tests/base.py": "from a import A\nclass Base:\n    def setUp(self): A.f()\n",
+            "tests/test_a.py": (
+                "from .base import Base\nclass TestA(Base):\n    def test_a(self): 1\n"
+                "class TestB:\n    def test_b(self): 1\n"
+            ),
+        },
+        ["TestA::test_a"],
+    ),
+    "a method runs where one that it overrides is named": (
+        {
+            "a.py": "from b import B\nclass A(B):\n    def f(self): 1\n",
+            "b.py": "class B:\n    def run(self): self.f()\n    def f(self): 0\ndef make(): return B()\n",
+            "c.py": "from b import B\nclass C(B):\n    def run(self): self.f()\n",
+            "test_a.py": "import b, c\ndef test_run(): b.B().run()\ndef test_c(): c.C()\ndef test_b(): 1\n",
+        },
+        ["test_c", "test_run"],
+    ),
+    "methods that only call each other are run through their class": (
+        {
+            "a.py": (
+                "class A:\n    def f(self): self.g()\n    def g(self): self.h()\n"
+                "    def h(self): self.g(); self.f()\ndef make(): return A()\n"
+            ),
+            "test_a.py": "import a\ndef test_make(): a.make()\ndef test_b(): 1\n",
+        },
+        ["test_make"],
+    ),
+    "what a class's own statements use, the users of the class run": (
+        {
+            "a.py": "class A:\n    def f(self): 1\n    size = property(f)\n",
+            "b.py": "import a\ndef make(): return a.A()\n",
+            "test_a.py": "import b\ndef test_make(): b.make()\ndef test_b(): 1\n",
+        },
+        ["test_make"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHAINS)
+def test_chains_of_users_end_at_tests(case: str) -> None:
+    files, tests = CHAINS[case]
+    found = reaching.tests_reaching(graph(files), FunctionId("a.py", "A.f")).affected
+    assert [name.partition("::")[2] for name in found] == tests
 
 
 def test_circles_end() -> None:
@@ -205,4 +282,4 @@ def test_facts_of_any_text_can_be_had(text: str) -> None:
     both = graph({"a.py": text, "test_a.py": text})
     for path, facts in both.facts.items():
         for each in facts.functions:
-            callgraph.tests_reaching(both, FunctionId(path, each.qualname))
+            reaching.tests_reaching(both, FunctionId(path, each.qualname))

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from soa_agents.workspace.callgraph import CallGraph, tests_reaching
+from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.functions import Function, dedented, functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import agents_map, scan
+from soa_agents.workspace.reaching import tests_reaching
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 Result = TypeVar("Result")

@@ -15,8 +15,8 @@ from soa_agents.swarm.fold import begin
 from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.views import Row
 from soa_agents.swarm.views import explain as rows
-from soa_agents.workspace.callgraph import tests_reaching
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import tests_reaching
 
 STEPS: tuple[Step, ...] = ("skeleton", "code", "modify", "tests", "feedback", "stubs")
 

@@ -16,10 +16,10 @@ from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.lookup import module_name
 from soa_agents.swarm.target import check_signature
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
-from soa_agents.workspace.callgraph import Reaching, tests_reaching
 from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import User
+from soa_agents.workspace.reaching import Reaching, tests_reaching
 
 _BEYOND_US = "ModuleNotFoundError: "  # what a test file fails with that misses something installed
 _FEW = 40  # tests that may all be run before the first call without anybody waiting for it

@@ -13,9 +13,9 @@ from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.job import JobResult, JobUpdate, StartJob, TestDiagnostic, TestsChange
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.verify.suspects import suspects
-from soa_agents.workspace.callgraph import tests_reaching
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import tests_reaching
 
 
 @dataclass(frozen=True, slots=True)

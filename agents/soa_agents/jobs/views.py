@@ -5,8 +5,8 @@ from __future__ import annotations
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.views import Viewer
 from soa_agents.verify.brief import for_model
-from soa_agents.workspace.callgraph import tests_reaching
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import tests_reaching
 
 _DOCUMENTS = ("AGENTS.md", "CONTRIBUTING.md", "pyproject.toml")
 

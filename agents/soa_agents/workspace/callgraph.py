@@ -1,45 +1,54 @@
-"""Who calls whom in the workspace, and which tests reach a function, as far as the texts tell.
-
-This is where a verification starts before it has seen any test run.
-"""
+"""Who uses whom in the workspace, as far as the texts tell."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import TypeVar
 
 from soa_agents.workspace.facts import FileFacts, FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import Names, Thing, User
 
-_MANY = 3000  # users followed; beyond that nearly everything is affected and the files say it better
-_FOR_THE_CLASS = frozenset({"setUp", "setUpClass", "setup_method", "setup_class", "asyncSetUp"})
-_FOR_THE_FILE = frozenset({"setup_module", "setUpModule", "setup_function", "setup", FunctionId.MODULE})
+_Each = TypeVar("_Each")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Who uses a name, by what it means there; `loose`, by file, as an attribute of something unknown."""
+
+    functions: dict[FunctionId, set[FunctionId]] = field(default_factory=lambda: defaultdict(set))
+    classes: dict[Thing, set[FunctionId]] = field(default_factory=lambda: defaultdict(set))
+    loose: dict[str, set[FunctionId]] = field(default_factory=lambda: defaultdict(set))
 
 
 class CallGraph:
-    """The functions of a workspace and who uses whom. Read-only once made; answers are remembered."""
+    """The functions of a workspace and who uses whom. Read-only once made; answers are remembered.
+
+    A name is looked into when it is asked for, in the files that spell it: making a graph costs little.
+    """
 
     def __init__(self, facts: Mapping[str, FileFacts]) -> None:
         self.facts = facts
         self.names = Names(facts)
         self.modules = self.names.modules
         self._functions = {path: {f.qualname: f for f in each.functions} for path, each in facts.items()}
-        self._users: defaultdict[str, list[tuple[User, str]]] = defaultdict(list)
+        self._files: defaultdict[str, list[str]] = defaultdict(list)  # name -> the files that spell it
         self._aliases: defaultdict[str, set[str]] = defaultdict(set)
         for path, each in facts.items():
-            own = [(f.qualname, f.uses) for f in each.functions]
-            for qualname, uses in ((FunctionId.MODULE, each.uses), *own):
-                for use in uses:
-                    for part in set(use.split(".")):
-                        self._users[part].append((User(path, qualname), use))
+            for name in {*".".join(chain.from_iterable(uses for _, uses in _code(each))).split(".")}:
+                self._files[name].append(path)
             for bound in each.imports:
                 if bound.attribute and bound.name not in (bound.attribute, "*"):
                     self._aliases[bound.attribute].add(bound.name)
-        self._subclasses: defaultdict[Thing, set[Thing]] | None = None
+        self._named: dict[str, _Named] = {}
+        self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
+        self._families: dict[Thing, set[Thing]] = {}
 
     def function(self, function: FunctionId) -> FunctionFact | None:
         """What is known of a function; None when it is not in the workspace."""
@@ -58,74 +67,155 @@ class CallGraph:
 
     def callers(self, function: FunctionId) -> tuple[FunctionId, ...]:
         """The functions (tests and `path::<module>` too) that use `function` by name."""
-        plain = _unnumbered(function)
+        found = {
+            FunctionId(user.path, FunctionId.MODULE) if self.class_of(user) else user
+            for user in self.users(function)
+        }
+        return tuple(sorted(found - {function, unnumbered(function)}))
+
+    def users(self, function: FunctionId) -> set[FunctionId]:
+        """The code that uses `function` by name: functions, modules, class bodies under the class's name."""
+        plain = unnumbered(function)
+        found = set(self._who_names(plain.name).functions.get(plain, ()))
         owner = plain.qualname.rpartition(".")[0]
         if plain.name == "__init__" and owner:
-            classes = self.with_subclasses(Thing("class", plain.path, owner))
-            names = {plain.name, *(each.qualname.rpartition(".")[2] for each in classes)}
-        else:
-            names = {plain.name}
-        users = {pair for name in names for pair in self._uses_of(name)}
-        things = ((user, self.names.resolve(user, use)) for user, use in users)
-        found = {FunctionId(*user) for user, thing in things if thing and self._called(thing) == plain}
-        return tuple(sorted(found - {function, plain}))
-
-    def mentions(self, function: FunctionId) -> tuple[FunctionId, ...]:
-        """The functions that use an attribute of that name and whose files import the function's file."""
-        near = self.modules.importers(function.path) | {function.path}
-        found = {
-            FunctionId(*user)
-            for user, use in self._users.get(function.name, ())
-            if use.endswith(f".{function.name}")
-            and user.path in near
-            and self.names.resolve(user, use) is None
-        }
-        return tuple(sorted(found - {function}))
-
-    def users_of_class(self, path: str, qualname: str) -> tuple[FunctionId, ...]:
-        """The functions that name a class, a subclass of it, or something inside one of them."""
-        wanted = self.with_subclasses(Thing("class", path, qualname))
-        found = {
-            FunctionId(*user)
-            for each in wanted
-            for user, use in self._uses_of(each.qualname.rpartition(".")[2])
-            if any(thing in wanted for thing in self._things_along(user, use))
-        }
-        return tuple(sorted(found))
-
-    def _things_along(self, user: User, use: str) -> Iterator[Thing | None]:
-        """What `a.b.c`, `a.b` and `a` mean."""
-        while use:
-            yield self.names.resolve(user, use)
-            use = use.rpartition(".")[0]
-
-    def _uses_of(self, name: str) -> Iterator[tuple[User, str]]:
-        """Every use that spells `name`, or a name that an import gave to something called so."""
-        spellings = {name}
-        waiting = [name]
-        while waiting:
-            more = self._aliases.get(waiting.pop(), set()) - spellings
-            spellings |= more
-            waiting += more
-        for each in spellings:
-            yield from self._users.get(each, ())
-
-    def with_subclasses(self, thing: Thing) -> set[Thing]:
-        """A class and every class of the workspace that inherits from it."""
-        if self._subclasses is None:
-            self._subclasses = defaultdict(set)
-            for path, facts in self.facts.items():
-                for each in facts.classes:
-                    for base in each.bases:
-                        parent = self.names.resolve(User(path, each.qualname), base)
-                        if parent is not None:
-                            self._subclasses[parent].add(Thing("class", path, each.qualname))
-        found, waiting = {thing}, [thing]
-        while waiting:
-            more = self._subclasses.get(waiting.pop(), set()) - found
-            found |= more
-            waiting += more
+            for each in self.with_subclasses(Thing("class", plain.path, owner)):
+                if self._called(each) == plain:
+                    found |= self._who_names(each.name).classes.get(each, set())
         return found
+
+    def runners(self, code: FunctionId) -> tuple[FunctionId, ...]:
+        """Who runs `code` by name, sorted: its users, those of what it overrides, and those of its class.
+
+        A special method is run through its class, and so is a method that nobody names outside of it.
+        """
+        if code not in self._runners:
+            self._runners[code] = tuple(sorted(self._find_runners(code)))
+        return self._runners[code]
+
+    def mentions(self, function: FunctionId, files: AbstractSet[str] | None = None) -> set[FunctionId]:
+        """The code that uses an attribute of that name on something unknown: in `files`, else where it may.
+
+        That is in the files that import the function's, in one step or more.
+        """
+        near = self.modules.importers(function.path) | {function.path} if files is None else files
+        loose = self._who_names(function.name).loose
+        return set().union(*(loose[path] for path in loose.keys() & near))
+
+    def users_of_class(self, thing: Thing) -> set[FunctionId]:
+        """The code that names a class, a subclass of it, or something inside one of them."""
+        wanted = self.with_subclasses(thing)
+        return {user for each in wanted for user in self._who_names(each.name).classes.get(each, ())}
+
+    def class_of(self, code: FunctionId) -> Thing | None:
+        """The class whose body, outside its methods, `code` is."""
+        found = self.names.defined(code.path, code.qualname)
+        return found if found is not None and found.kind == "class" else None
+
+    def owner(self, function: FunctionId) -> Thing | None:
+        """The class that a method is directly in."""
+        fact = self.function(unnumbered(function)) or self.function(function)
+        return Thing("class", function.path, fact.owner) if fact and fact.owner else None
+
+    @cached_property
+    def tests(self) -> Mapping[FunctionId, tuple[str, ...]]:
+        """What pytest collects, as far as names tell: test functions, and their node ids without parameters.
+
+        There is one for each class that inherits the test.
+        """
+        return {
+            test: tuple(self._nodeids(test))
+            for path, facts in self.facts.items()
+            if facts.is_test
+            for each in facts.functions
+            if (test := FunctionId(path, each.qualname)).name.startswith("test")
+            and not ("<locals>" in each.qualname or "#" in each.qualname)
+        }
+
+    @cached_property
+    def methods(self) -> Mapping[Thing, Sequence[FunctionId]]:
+        """The methods that stand in a class."""
+        found: defaultdict[Thing, list[FunctionId]] = defaultdict(list)
+        for path, facts in self.facts.items():
+            for each in facts.functions:
+                if each.owner:
+                    found[Thing("class", path, each.owner)].append(FunctionId(path, each.qualname))
+        return found
+
+    def with_subclasses(self, thing: Thing) -> AbstractSet[Thing]:
+        """A class and every class of the workspace that inherits from it."""
+        if thing not in self._families:
+            self._families[thing] = _closure(thing, lambda each: self._subclasses.get(each, ()))
+        return self._families[thing]
+
+    def with_bases(self, thing: Thing) -> set[Thing]:
+        """A class and every class of the workspace that it inherits from."""
+        return _closure(thing, self.names.bases)
+
+    @cached_property
+    def _subclasses(self) -> Mapping[Thing, set[Thing]]:
+        below: defaultdict[Thing, set[Thing]] = defaultdict(set)
+        for path, facts in self.facts.items():
+            for each in facts.classes:
+                for base in self.names.bases(Thing("class", path, each.qualname)):
+                    below[base].add(Thing("class", path, each.qualname))
+        return below
+
+    def _nodeids(self, test: FunctionId) -> Iterator[str]:
+        yield nodeid(test.path, test.qualname)
+        owner = self.owner(test)
+        for each in self.with_subclasses(owner) if owner else ():
+            inherited = f"{each.qualname}.{test.name}"
+            if inherited not in self._functions[each.path]:
+                yield nodeid(each.path, inherited)
+
+    def _find_runners(self, code: FunctionId) -> set[FunctionId]:
+        body = self.class_of(code)
+        if body is not None:
+            return self.users_of_class(body)
+        owner = self.owner(code)
+        found = self.users(code)
+        if owner is not None:
+            found |= self._users_in_family(code, owner)
+            if code.name.startswith("__") or all(self.owner(user) == owner for user in found):
+                found |= self.users_of_class(owner)
+        return found
+
+    def _users_in_family(self, method: FunctionId, owner: Thing) -> set[FunctionId]:
+        """Who uses the method by the name of one that it overrides, or on `self` in a class that has none."""
+        bases = self.with_bases(owner)
+        overridden = (FunctionId(base.path, f"{base.qualname}.{method.name}") for base in bases)
+        users = {user for each in overridden for user in self.users(each)}
+        family = bases | self.with_subclasses(owner)
+        within = self.mentions(method, {each.path for each in family})
+        return users | {user for user in within if self.owner(user) in family}
+
+    def _who_names(self, name: str) -> _Named:
+        """Every use that spells `name`, or a name that an import gave to something called so."""
+        if name not in self._named:
+            found = self._named[name] = _Named()
+            for spelling in _closure(name, lambda each: self._aliases.get(each, ())):
+                for path in self._files.get(spelling, ()):
+                    self._sort_in(found, path, spelling, loose=spelling == name)
+        return self._named[name]
+
+    def _sort_in(self, found: _Named, path: str, spelling: str, loose: bool) -> None:
+        """Put those who spell it in a file where they belong."""
+        for qualname, uses in _code(self.facts[path]):
+            for use in uses:
+                if spelling not in use:
+                    continue
+                before, here, _ = f".{use}.".partition(f".{spelling}.")
+                if not here:
+                    continue
+                thing = self.names.resolve(User(path, qualname), f"{before}.{spelling}"[1:])
+                if thing is None:
+                    if loose and before:
+                        found.loose[path].add(FunctionId(path, qualname))
+                elif thing.kind == "class":
+                    found.classes[thing].add(FunctionId(path, qualname))
+                elif thing.kind == "function":
+                    found.functions[FunctionId(thing.path, thing.qualname)].add(FunctionId(path, qualname))
 
     def _called(self, thing: Thing) -> FunctionId | None:
         if thing.kind == "class":
@@ -134,109 +224,30 @@ class CallGraph:
         return FunctionId(thing.path, thing.qualname) if thing.kind == "function" else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reaching:
-    """Tests that may run a function, as node ids without parameters, each tuple sorted.
-
-    `direct` name it (or, when none does, its class); `affected` reach it through other functions or fixtures
-    and hold the direct ones too; `files` are the test files that import its module, in one step or more.
-    """
-
-    direct: tuple[str, ...] = ()
-    affected: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-
-def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
-    """The tests that reach `function` by name. Unknown functions give an empty answer."""
-    if graph.function(function) is None:
-        return Reaching()
-    direct = direct_tests(graph, function)
-    near = graph.modules.importers(function.path) | {function.path}
-    return Reaching(
-        direct=direct,
-        affected=tuple(sorted({*direct, *_followed(graph, function)})),
-        files=tuple(sorted(path for path in near if _holds_tests(graph, path))),
-    )
-
-
-def direct_tests(graph: CallGraph, function: FunctionId) -> tuple[str, ...]:
-    """The tests that name `function` themselves; when none does, those that name its class."""
-    users = {*graph.callers(function), *graph.mentions(function)}
-    found = {name for user in users if is_test(graph, user) for name in _nodeids(graph, user)}
-    if not found:
-        users = set(_users_of_owner(graph, function))
-        found = {name for user in users if is_test(graph, user) for name in _nodeids(graph, user)}
-    return tuple(sorted(found))
-
-
-def is_test(graph: CallGraph, function: FunctionId) -> bool:
-    """Does pytest collect it, as far as names tell?"""
-    facts = graph.facts.get(function.path)
-    whole = "<locals>" not in function.qualname and "#" not in function.qualname
-    return facts is not None and facts.is_test and whole and function.name.startswith("test")
-
-
-def nodeid(function: FunctionId) -> str:
-    """pytest's name of a test function, without parameters."""
-    return f"{function.path}::{function.qualname.replace('.', '::')}"
-
-
-def _nodeids(graph: CallGraph, test: FunctionId) -> Iterator[str]:
-    """pytest's names of a test: its own, and one for each class that inherits it."""
-    owner, _, name = test.qualname.rpartition(".")
-    yield nodeid(test)
-    for each in graph.with_subclasses(Thing("class", test.path, owner)) if owner else ():
-        inherited = FunctionId(each.path, f"{each.qualname}.{name}")
-        if graph.function(inherited) is None:
-            yield nodeid(inherited)
-
-
-def _followed(graph: CallGraph, function: FunctionId) -> Iterator[str]:
-    """The tests at the end of every chain of users, through set-up functions and fixtures too."""
-    seen = {function}
-    waiting = [function, *_users_of_owner(graph, function)]
-    while waiting and len(seen) < _MANY:
-        current = waiting.pop()
-        if is_test(graph, current):
-            yield from _nodeids(graph, current)
-            continue
-        yield from _set_up(graph, current)
-        if current.qualname == FunctionId.MODULE:
-            continue
-        users = {*graph.callers(current), *graph.mentions(current)}
-        if current.name.startswith("__"):  # called by operators and statements, without its name
-            users.update(_users_of_owner(graph, current))
-        waiting += users - seen
-        seen |= users
-
-
-def _set_up(graph: CallGraph, function: FunctionId) -> Iterator[str]:
-    """The tests that a set-up function, or a test module's own statements, work for."""
-    facts = graph.facts[function.path]
-    name = function.qualname if function.qualname == FunctionId.MODULE else function.name
-    if not facts.is_test or name not in _FOR_THE_CLASS | _FOR_THE_FILE:
-        return
-    scope = f"{function.qualname.rpartition('.')[0]}." if name in _FOR_THE_CLASS else ""
-    for each in facts.functions:
-        test = FunctionId(function.path, each.qualname)
-        if each.qualname.startswith(scope) and is_test(graph, test):
-            yield from _nodeids(graph, test)
-
-
-def _users_of_owner(graph: CallGraph, function: FunctionId) -> tuple[FunctionId, ...]:
-    """Who names the class of a method: operators, `len`, `with` and the like call it without its name."""
-    fact = graph.function(_unnumbered(function)) or graph.function(function)
-    return graph.users_of_class(function.path, fact.owner) if fact and fact.owner else ()
-
-
-def _holds_tests(graph: CallGraph, path: str) -> bool:
-    facts = graph.facts.get(path)
-    if facts is None or not facts.is_test or PurePosixPath(path).name == "conftest.py":
-        return False
-    return any(is_test(graph, FunctionId(path, each.qualname)) for each in facts.functions)
-
-
-def _unnumbered(function: FunctionId) -> FunctionId:
+def unnumbered(function: FunctionId) -> FunctionId:
     """The first definition of the same name: a setter counts as used where the property is."""
+    if "#" not in function.qualname:
+        return function
     return FunctionId(function.path, re.sub(r"#\d+$", "", function.qualname))
+
+
+def nodeid(path: str, qualname: str) -> str:
+    """pytest's name of a test function or class."""
+    return f"{path}::{qualname.replace('.', '::')}"
+
+
+def _code(facts: FileFacts) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The pieces of code of a file by qualified name, and the names each uses."""
+    yield FunctionId.MODULE, facts.uses
+    yield from ((each.qualname, each.uses) for each in facts.classes)
+    yield from ((each.qualname, each.uses) for each in facts.functions)
+
+
+def _closure(start: _Each, more: Callable[[_Each], Iterable[_Each]]) -> set[_Each]:
+    """`start` and everything that `more` leads to from there."""
+    found, waiting = {start}, [start]
+    while waiting:
+        new = set(more(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found

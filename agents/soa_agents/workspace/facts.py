@@ -11,7 +11,7 @@ from tree_sitter import Node
 from soa_agents.workspace.functions import Defined, Scope, defined, definitions, is_stub, line_of, name_of
 from soa_agents.workspace.snapshot import is_test_file
 from soa_agents.workspace.syntax import Syntax, parse
-from soa_agents.workspace.uses import MODULE, read
+from soa_agents.workspace.uses import MODULE, Reading, read
 
 _BASES = frozenset({"identifier", "attribute", "subscript"})
 
@@ -46,15 +46,19 @@ class FunctionFact:
 
 @dataclass(frozen=True, slots=True)
 class ClassFact:
-    """One class, its bases as written."""
+    """One class, its bases as written, and the names used in it outside its methods.
+
+    A class inside a function has none of its own: they are the function's.
+    """
 
     qualname: str
     bases: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file says. `uses` are the names used outside functions."""
+    """What a file says. `uses` are the names used outside functions and classes."""
 
     path: str
     is_test: bool
@@ -69,7 +73,7 @@ def file_facts(path: str, text: str) -> FileFacts:
     syntax = parse(text)
     test = is_test_file(path)
     found = tuple(definitions(syntax, path.endswith(".pyi")))
-    reading = read(syntax, (node for node, _ in found if node.type == "function_definition"))
+    reading = read(syntax, (node for node, scope in found if not _is_inner_class(node, scope)))
     return FileFacts(
         path=path,
         is_test=test,
@@ -78,7 +82,7 @@ def file_facts(path: str, text: str) -> FileFacts:
             for each in defined(path, syntax, found)
         ),
         classes=tuple(
-            _class(syntax, node, scope) for node, scope in found if node.type == "class_definition"
+            _class(syntax, node, scope, reading) for node, scope in found if node.type == "class_definition"
         ),
         imports=tuple(dict.fromkeys(each for node in reading.imports for each in _imports(syntax, node))),
         uses=tuple(sorted(reading.uses[MODULE].used)),
@@ -106,8 +110,13 @@ def _imports(syntax: Syntax, node: Node) -> Iterator[Import]:
             yield Import(bound, module, name)
 
 
-def _class(syntax: Syntax, node: Node, scope: Scope) -> ClassFact:
+def _class(syntax: Syntax, node: Node, scope: Scope, reading: Reading) -> ClassFact:
     listed = node.child_by_field_name("superclasses")
     bases = [] if listed is None else [n for n in listed.named_children if n.type in _BASES]
     written = tuple(syntax.source(base).partition("[")[0].strip() for base in bases)
-    return ClassFact(scope.prefix + name_of(syntax, node), written)
+    used = () if _is_inner_class(node, scope) else tuple(sorted(reading.uses[node.start_byte].used))
+    return ClassFact(scope.prefix + name_of(syntax, node), written, used)
+
+
+def _is_inner_class(node: Node, scope: Scope) -> bool:
+    return node.type == "class_definition" and "<locals>" in scope.prefix

@@ -18,12 +18,13 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from soa_agents.workspace.callgraph import CallGraph, direct_tests
+from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, file_facts
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import direct_tests
 from soa_agents.workspace.snapshot import Folder, Snapshot, SourceFile, open_folders
 
-_VERSION = 2  # raised whenever `FileFacts` or what is read into it changes
+_VERSION = 3  # raised whenever `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
@@ -150,7 +151,7 @@ def _read(said: str) -> FileFacts | None:
                 FunctionFact(name, line, owner, stub, tuple(used))
                 for name, line, owner, stub, used in functions
             ),
-            tuple(ClassFact(name, tuple(bases)) for name, bases in classes),
+            tuple(ClassFact(name, tuple(bases), tuple(used)) for name, bases, used in classes),
             tuple(Import(*each) for each in imports),
             tuple(uses),
         )
@@ -161,7 +162,7 @@ def _read(said: str) -> FileFacts | None:
 def _said(facts: FileFacts) -> str:
     """Lists without the fields' names, which are most of the text; `_VERSION` says what they mean."""
     functions = [[f.qualname, f.line, f.owner, f.is_stub, f.uses] for f in facts.functions]
-    classes = [[c.qualname, c.bases] for c in facts.classes]
+    classes = [[c.qualname, c.bases, c.uses] for c in facts.classes]
     imports = [[i.name, i.module, i.attribute] for i in facts.imports]
     whole = [facts.path, facts.is_test, functions, classes, imports, facts.uses]
     return json.dumps(whole, separators=(",", ":"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from itertools import takewhile
 
 from soa_agents.workspace.facts import FileFacts, Import
 
@@ -23,15 +24,20 @@ class Modules:
 
     def file(self, module: str, importer: str) -> str | None:
         """The file that `import module` means in the file `importer`; None for modules from elsewhere."""
-        if module.startswith("."):
-            return self._relative(module, importer)
-        candidates = self._named.get(module, [])
-        return min(candidates, key=lambda path: (-_shared(path, importer), len(path), path), default=None)
+        if not module.startswith("."):
+            candidates = self._named.get(module, ())
+            if len(candidates) < 2:
+                return candidates[0] if candidates else None
+            return min(candidates, key=lambda path: (-_shared(path, importer), len(path), path))
+        name = module.lstrip(".")
+        folder = _folder(importer)
+        for _ in range(len(module) - len(name) - 1):
+            folder = _folder(folder)
+        return self._at(posixpath.join(folder, *name.split(".")) if name else folder)
 
     def submodule(self, package: str, name: str) -> str | None:
         """The file of the module `name` in the package whose `__init__.py` is `package`."""
-        pure = PurePosixPath(package)
-        return self._at(pure.parent / name) if pure.name == "__init__.py" else None
+        return self._at(posixpath.join(_folder(package), name)) if _is_package(package) else None
 
     def importers(self, path: str) -> frozenset[str]:
         """Every file that imports `path`, directly or through others. A conftest counts as imported."""
@@ -47,30 +53,26 @@ class Modules:
 
     def conftests(self, path: str) -> Iterator[str]:
         """The conftest files that pytest loads for a test file, nearest first."""
-        for folder in PurePosixPath(path).parents:
-            conftest = (folder / "conftest.py").as_posix()
+        folder = path
+        while folder:
+            folder = _folder(folder)
+            conftest = posixpath.join(folder, "conftest.py")
             if conftest in self._facts and conftest != path:
                 yield conftest
 
     def _names(self, path: str) -> Iterator[str]:
         """`pkg.mod` for `src/pkg/mod.py`, seen from every folder that could be on Python's path."""
-        pure = PurePosixPath(path).with_suffix("")
-        parts = pure.parts[:-1] if pure.name == "__init__" else pure.parts
+        place = _folder(path) if _is_package(path) else posixpath.splitext(path)[0]
+        parts = place.split("/") if place else []
         for first in range(len(parts)):
             if first == 0 or "/".join([*parts[:first], "__init__.py"]) not in self._facts:
                 yield ".".join(parts[first:])
 
-    def _relative(self, module: str, importer: str) -> str | None:
-        name = module.lstrip(".")
-        folder = PurePosixPath(importer).parent
-        for _ in range(len(module) - len(name) - 1):
-            folder = folder.parent
-        return self._at(folder.joinpath(*name.split(".")) if name else folder)
-
-    def _at(self, place: PurePosixPath) -> str | None:
-        for path in (place / "__init__.py", place.with_name(f"{place.name}.py") if place.name else place):
-            if path.as_posix() in self._facts:
-                return path.as_posix()
+    def _at(self, place: str) -> str | None:
+        """The package or module at a path without its ending."""
+        for path in (posixpath.join(place, "__init__.py"), f"{place}.py"):
+            if path in self._facts:
+                return path
         return None
 
     def _direct_importers(self) -> dict[str, set[str]]:
@@ -97,21 +99,26 @@ class Modules:
         if found is None:
             return
         yield found
-        folder = PurePosixPath(found).parent
-        while (package := (folder / "__init__.py").as_posix()) in self._facts and folder.name:
+        folder = _folder(found)
+        while folder and (package := f"{folder}/__init__.py") in self._facts:
             yield package
-            folder = folder.parent
+            folder = _folder(folder)
 
 
 def _joined(module: str, name: str) -> str:
     return f"{module}{name}" if module.endswith(".") else f"{module}.{name}"
 
 
+def _folder(path: str) -> str:
+    """The folder that a path lies in; "" at the top."""
+    return path.rpartition("/")[0]
+
+
+def _is_package(path: str) -> bool:
+    return path == "__init__.py" or path.endswith("/__init__.py")
+
+
 def _shared(one: str, two: str) -> int:
     """How many leading folders two paths share."""
-    count = 0
-    for a, b in zip(PurePosixPath(one).parts, PurePosixPath(two).parts, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one.split("/"), two.split("/"), strict=False))
+    return sum(1 for _ in same)

@@ -23,9 +23,14 @@ class Thing(NamedTuple):
     path: str
     qualname: str = FunctionId.MODULE
 
+    @property
+    def name(self) -> str:
+        """The last part of the qualified name."""
+        return self.qualname.rpartition(".")[2]
+
 
 class User(NamedTuple):
-    """Code that uses a name: a function, or a module's own statements (`<module>`)."""
+    """Code that uses a name: a function, a class's own statements, or a module's (`<module>`)."""
 
     path: str
     qualname: str
@@ -62,12 +67,16 @@ class Names:
         """A function or class of the enclosing functions, of the module, or a fixture of a conftest."""
         scopes = user.qualname.split(".<locals>.") if user.qualname != FunctionId.MODULE else []
         for depth in range(len(scopes), 0, -1):
-            found = self._defined(user.path, f"{'.<locals>.'.join(scopes[:depth])}.<locals>.{name}")
+            found = self.defined(user.path, f"{'.<locals>.'.join(scopes[:depth])}.<locals>.{name}")
             if found is not None:
                 return found
-        found = self._defined(user.path, name)
+        if user.qualname in self._classes[user.path]:  # a class body sees what stands in it
+            found = self.defined(user.path, f"{user.qualname}.{name}")
+            if found is not None:
+                return found
+        found = self.defined(user.path, name)
         if found is None and self.facts[user.path].is_test and name not in self._imports[user.path]:
-            fixtures = (self._defined(path, name) for path in self.modules.conftests(user.path))
+            fixtures = (self.defined(path, name) for path in self.modules.conftests(user.path))
             found = next((fixture for fixture in fixtures if fixture), None)
         return found
 
@@ -120,7 +129,7 @@ class Names:
         """What `name` is in a module: its own definition, something it imports, or a submodule."""
         if depth > _DEEP:
             return None
-        found = self._defined(module, name) or self._imported(module, [name], depth)
+        found = self.defined(module, name) or self._imported(module, [name], depth)
         if found is None:
             below = self.modules.submodule(module, name)
             found = Thing("module", below) if below else None
@@ -128,19 +137,24 @@ class Names:
 
     def method(self, owner: Thing, name: str, depth: int) -> Thing | None:
         """A method or inner class, the bases' included."""
-        found = self._defined(owner.path, f"{owner.qualname}.{name}")
+        found = self.defined(owner.path, f"{owner.qualname}.{name}")
         if found is not None or depth > _DEEP:
             return found
-        fact = self._classes[owner.path].get(owner.qualname, ClassFact(""))
-        for base in fact.bases:
-            parent = self.resolve(User(owner.path, owner.qualname), base)
-            if parent is not None and parent.kind == "class" and parent != owner:
-                found = self.method(parent, name, depth + 1)
-                if found is not None:
-                    return found
+        for parent in self.bases(owner):
+            found = self.method(parent, name, depth + 1)
+            if found is not None:
+                return found
         return None
 
-    def _defined(self, path: str, qualname: str) -> Thing | None:
+    def bases(self, owner: Thing) -> tuple[Thing, ...]:
+        """The classes of the workspace that a class names as its bases."""
+        fact = self._classes[owner.path].get(owner.qualname, ClassFact(""))
+        around = owner.qualname.rpartition(".")[0].removesuffix(".<locals>") or FunctionId.MODULE
+        found = (self.resolve(User(owner.path, around), base) for base in fact.bases)
+        return tuple(each for each in found if each and each.kind == "class" and each != owner)
+
+    def defined(self, path: str, qualname: str) -> Thing | None:
+        """The function or class of that qualified name in a file."""
         if qualname in self._functions[path]:
             return Thing("function", path, qualname)
         return Thing("class", path, qualname) if qualname in self._classes[path] else None

@@ -1,4 +1,4 @@
-"""The names that the functions of one file use, each as it is written there. Pure.
+"""The names that the functions and classes of one file use, each as it is written there. Pure.
 
 A tree-sitter query finds them; walking the tree in Python would cost several times as much.
 """
@@ -52,12 +52,12 @@ _PLACES = """
 """
 _LETTER = r"[\w\x80-\xff]"  # the text is read as UTF-8 bytes, each as one character
 _DOTTED = re.compile(rf"{_LETTER}+(?:\.{_LETTER}+)*")
-MODULE = -1  # where the code outside functions "starts"
+MODULE = -1  # where the code outside functions and classes "starts"
 
 
 @dataclass(slots=True)
 class Uses:
-    """The names of one function, or of a module outside its functions."""
+    """The names of one function, of a class outside its functions, or of a module outside both."""
 
     used: set[str] = field(default_factory=set)  # dotted as written; `.name` behind any other expression
     bound: set[str] = field(default_factory=set)
@@ -82,21 +82,21 @@ class Uses:
 class Reading:
     """What one walk over a file finds.
 
-    `uses` by the byte where a function's `def` starts, and by `MODULE`; `imports` are statements.
+    `uses` by the byte where a `def` or `class` starts, and by `MODULE`; `imports` are statements.
     """
 
     uses: Mapping[int, Uses]
     imports: Sequence[Node]
 
 
-def read(syntax: Syntax, functions: Iterable[Node]) -> Reading:
-    """Read a file whose `def` nodes, in file order, are `functions`."""
+def read(syntax: Syntax, owners: Iterable[Node]) -> Reading:
+    """Read a file. `owners` are the `def` and `class` nodes, in file order, whose names are told apart."""
     captures = QueryCursor(_places()).captures(syntax.root)
     starts = sorted({node.start_byte for node in captures.get("name", ())})
     reader = _Reader(_bytewise(syntax), *(_starts(captures, kind) for kind in _KINDS))
     found: defaultdict[int, Uses] = defaultdict(Uses)
     first, owner = 0, MODULE
-    for turn, following in _turns(functions):
+    for turn, following in _turns(owners):
         after = bisect_left(starts, turn, first)
         reader.read(starts[first:after], found[owner])
         first, owner = after, following
@@ -155,10 +155,10 @@ class _Reader:
                 into.used.add(name)
 
 
-def _turns(functions: Iterable[Node]) -> Iterator[tuple[int, int]]:
-    """Where the code of another function begins, decorators included, and where its `def` starts."""
+def _turns(owners: Iterable[Node]) -> Iterator[tuple[int, int]]:
+    """Where the code of another owner begins, decorators included, and where its `def` or `class` starts."""
     around = [(sys.maxsize, MODULE)]
-    for node in functions:
+    for node in owners:
         start = with_decorators(node).start_byte
         while around[-1][0] <= start:
             yield around.pop()[0], around[-1][1]
