@@ -33,6 +33,7 @@ const USER = {
   'editor.lightbulb.enabled': 'on',
   'editor.minimap.enabled': false,
   'git.enabled': false,
+  'terminal.integrated.gpuAcceleration': 'off', // the text is in the page then
 };
 
 /** A headless Chromium. */

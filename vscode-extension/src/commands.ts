@@ -47,7 +47,8 @@ export async function terminal(context: vscode.ExtensionContext, log: vscode.Log
   const soa = await serverCommand(context, log);
   if (soa === null) return;
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? context.globalStorageUri.fsPath;
-  const shown = vscode.window.createTerminal({ name: `SoA ${command}`, cwd: folder, env: { PATH: `${path.dirname(soa)}${path.delimiter}${process.env['PATH'] ?? ''}` } });
+  const search = `${path.dirname(soa)}${path.delimiter}${process.env['PATH'] ?? ''}`;
+  const shown = vscode.window.createTerminal({ name: `SoA ${command}`, cwd: folder, env: { PATH: search } });
   shown.show();
-  shown.sendText(/\s/.test(soa) ? `"${soa}" ${command}` : `${soa} ${command}`);
+  shown.sendText(`${path.basename(soa, '.exe')} ${command}`);
 }
