@@ -380,6 +380,10 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             "says": "no test tests/test_shop.py::",
         },
     ),
+    "nothing to fix": (
+        Job(targets=("tests/test_shop.py::test_other",), kind="fix"),
+        {"state": "done", "verdict": "passed", "offer": "none", "exit": 0, "says": "The one test passes; "},
+    ),
     "run a function's tests": (
         Job(kind="runTests"),
         {"state": "done", "verdict": None, "offer": "none", "exit": 0, "says": "0 of 3 tests pass"},

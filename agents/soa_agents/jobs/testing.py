@@ -29,7 +29,9 @@ class Failing:
         """The result when no function can be held responsible."""
         red = [r for r in self.report.tests if not r.passed and r.outcome != "skipped"]
         if not red:
-            message = f"All {tally(self.report.tests).passed} tests pass; there is nothing to fix."
+            passed = tally(self.report.tests).passed
+            said = "The one test passes" if passed == 1 else f"All {passed} tests pass"
+            message = f"{said}; there is nothing to fix."
             update = JobUpdate(
                 start.job_id, start.kind, "", "done", "passed", tests=_after(self.report), message=message
             )
