@@ -455,6 +455,15 @@ async def test_nobody_answers(tmp_path: Path) -> None:
     assert "127.0.0.1:9" in result.update.message
 
 
+async def test_without_a_model_no_test_is_run(tmp_path: Path) -> None:
+    """Nothing is named and no key is there: that is said at once, before pytest is started."""
+    lay(tmp_path, {"shop.py": SHOP, "tests/test_shop.py": "import time\n\ntime.sleep(3600)\n"})
+    start = StartJob("n", "generate", (FolderRef("w", str(tmp_path)),), ("shop.py::total",), Settings(), {})
+    result = await run_job(start, None, lambda update: None, asyncio.Event())
+    assert (result.update.state, result.exit_code) == ("failed", 3)
+    assert result.update.message.startswith("No model is configured.")
+
+
 async def test_cancelling_closes_the_stream_and_keeps_nothing_running(tmp_path: Path) -> None:
     """The server sees the client go, no further request comes, and the ending says cancelled."""
     lay(tmp_path, {"shop.py": SHOP, "tests/test_shop.py": TESTS})

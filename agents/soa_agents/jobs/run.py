@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 
 from soa_agents import protocols
 from soa_agents.errors import Refused, SoaError, UsageError
@@ -75,6 +77,16 @@ async def _result(job: _Job, start: StartJob, cancelled: asyncio.Event) -> JobRe
         return ending.with_best(result, job.state) if job.state else result
 
 
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Whom the agents of a job work with."""
+
+    place: Workplace
+    laboratory: Laboratory
+    protocol: CoordinationProtocol
+    model: OpenModel
+
+
 class _Job:
     """What one job holds while it runs."""
 
@@ -120,53 +132,52 @@ class _Job:
         else:
             targets = _targets(place)
             laboratory = await open_laboratory(place, targets[0].path)
-        self._narrator.note("running the tests as they are")
-        prepared = await prepare(place, laboratory.runner, targets, self._start.settings.protocol, baseline)
-        return await self._begin_agents(place, laboratory, prepared, protocol)
+        async with aclosing(self._open_model()) as model:  # without one, no test need run
+            self._narrator.note("running the tests as they are")
+            name = self._start.settings.protocol
+            prepared = await prepare(place, laboratory.runner, targets, name, baseline)
+            return await self._begin_agents(Staff(place, laboratory, protocol, model), prepared)
 
     async def _write_stubs(self, place: Workplace) -> JobResult:
         target = FunctionId.parse(self._start.targets[0])
         _refuse_tests(place, [target])
         laboratory = await open_laboratory(place, target.path)
-        self._narrator.note("running the tests as they are")
-        prepared = await prepare_stubs(place, laboratory.runner, target)
-        return await self._begin_agents(place, laboratory, prepared, protocols.for_stubs())
+        async with aclosing(self._open_model()) as model:
+            self._narrator.note("running the tests as they are")
+            prepared = await prepare_stubs(place, laboratory.runner, target)
+            return await self._begin_agents(Staff(place, laboratory, protocols.for_stubs(), model), prepared)
 
     async def _go_on(self, place: Workplace, past: State) -> JobResult:
         job = past.job
         protocol = protocols.for_stubs() if job.kind == "stubs" else protocols.choose(job.protocol)
         laboratory = await open_laboratory(place, FunctionId.parse(job.targets[0].function).path)
-        return await self._run_agents(place, laboratory, past, protocol)
+        async with aclosing(self._open_model()) as model:
+            return await self._run_agents(Staff(place, laboratory, protocol, model), past)
 
-    async def _begin_agents(
-        self, place: Workplace, laboratory: Laboratory, prepared: Prepared, protocol: CoordinationProtocol
-    ) -> JobResult:
+    async def _begin_agents(self, staff: Staff, prepared: Prepared) -> JobResult:
         for event in (prepared.started, prepared.baseline):
             self._record(event)
-        state = replay((prepared.started, prepared.baseline))
-        return await self._run_agents(place, laboratory, state, protocol)
+        return await self._run_agents(staff, replay((prepared.started, prepared.baseline)))
 
-    async def _run_agents(
-        self, place: Workplace, laboratory: Laboratory, state: State, protocol: CoordinationProtocol
-    ) -> JobResult:
-        model = self._model()
+    async def _run_agents(self, staff: Staff, state: State) -> JobResult:
+        laboratory = staff.laboratory
         path = FunctionId.parse(state.job.targets[0].function).path
         try:
             ports = Ports(
-                model=model,
+                model=staff.model,
                 runner=laboratory.runner,
-                prompter=viewer(place, path, laboratory.interpreter.version),
+                prompter=viewer(staff.place, path, laboratory.interpreter.version),
                 record=self._record,
                 heard=self._narrator.heard,
                 price=self._start.settings.model.price,
             )
-            self._engine = Engine(protocol, ports, state)
+            self._engine = Engine(staff.protocol, ports, state)
             if len(state.job.targets) == 1:
                 laboratory.warm_up(Selection(state.target.tests))
             stop = await self._engine.run()
             await self._prove_again(laboratory, stop)
         finally:
-            await asyncio.gather(model.aclose(), laboratory.close())
+            await laboratory.close()
         return ending.ended(self._start, self._engine.state, stop)
 
     async def _prove_again(self, laboratory: Laboratory, stop: Stop) -> None:
@@ -182,7 +193,8 @@ class _Job:
         self._record(Verified(run.key, report, time.time()))
         resume.check(self.state, run, report)
 
-    def _model(self) -> OpenModel:
+    def _open_model(self) -> OpenModel:
+        """The model of the job's settings. Raises `ModelError` when they name none."""
         settings = self._start.settings.model
         if settings.provider == "editor":
             if self._relay is None:

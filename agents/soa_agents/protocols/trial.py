@@ -77,11 +77,12 @@ def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
 
 def _again(state: State, n: int, key: str) -> Stop | str:
     """The red report to go by, unless the rounds are used up or lead nowhere."""
-    return (
-        give_up(state, judge.stuck(state, n))
-        if n >= state.job.limits.rounds or judge.stuck(state, n)
-        else key
-    )
+    stuck = judge.stuck(state, n)
+    if n < state.job.limits.rounds and not stuck:
+        return key
+    report = state.report(key)
+    spoilt = report.problem if report and judge.spoilt(report) else ""
+    return give_up(state, " ".join(said for said in (spoilt, stuck) if said))
 
 
 def give_up(state: State, reason: str = "") -> Stop:
