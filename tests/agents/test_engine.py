@@ -152,7 +152,7 @@ async def test_at_most_so_many_calls_at_once_and_in_the_order_named() -> None:
 
 LIMITS = {
     "calls": (Limits(calls=2), None, "soa.limits.calls"),
-    "tokens": (Limits(tokens=2_030), None, "soa.limits.tokens"),
+    "tokens": (Limits(tokens=2_029), None, "soa.limits.tokens"),
     "money": (Limits(cost_usd=0.0), Price(1.0, 1.0), "soa.limits.costUsd"),
 }
 
