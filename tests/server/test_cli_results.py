@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from soa_agents.patch import Edit, make_edit, make_patch
+from soa_agents.patch import Edit, Patch, make_edit, make_patch
 from soa_agents.settings import Settings
+from soa_agents.swarm import assemble
 from soa_agents.swarm.job import Flag, JobResult, JobUpdate, Tally, TestsChange
 from soa_server.cli import jobs
 from soa_server.cli.options import Output, Workspace
@@ -84,6 +85,20 @@ def test_a_file_edited_meanwhile_is_left_alone(
     assert jobs.finish(workspace, APPLY, PASSED, 1) == 1
     assert (workspace.root / "app.py").read_text().startswith("# mine")
     assert "changed while SoA worked" in capsys.readouterr().err
+
+
+def test_where_one_file_cannot_be_written_none_is(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands where a new one's folder would be."""
+    (workspace.root / "tests").write_text("no folder")
+    new = assemble.tests_patch("tests/test_f_soa.py", None, "def test_f():\n    assert True\n")
+    both = replace(UNTESTED, patch=Patch((_EDIT, *new.edits), new.created))
+    assert jobs.finish(workspace, replace(APPLY, untested=True), both, 1) == 1
+    assert (workspace.root / "app.py").read_bytes() == OLD.encode()
+    shown = capsys.readouterr()
+    assert "tests/test_f_soa.py cannot be written" in shown.err
+    assert "+    return 1" in shown.out
 
 
 @pytest.mark.parametrize(

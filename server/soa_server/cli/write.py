@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from soa_agents.errors import TargetChanged
+from soa_agents.errors import Refused, TargetChanged
 from soa_agents.patch import Patch
 from soa_agents.swarm.job import JobResult
 from soa_agents.swarm.ledger import note_applied
@@ -18,8 +18,8 @@ from soa_server.cli.options import Output
 def result(root: Path, output: Output, job: JobResult) -> str:
     """Write what the job proved, or what `--untested` allows. Returns one sentence that says what was done.
 
-    Raises `TargetChanged` when a file is not as it was when the job began, `Refused` when the branch cannot
-    be made.
+    Raises `TargetChanged` when a file is not as it was when the job began, `Refused` when a file cannot be
+    written or the branch cannot be made; then every file is as it was.
     """
     if not job.patch.edits:
         return ""
@@ -30,10 +30,28 @@ def result(root: Path, output: Output, job: JobResult) -> str:
         return _branch(root, output.branch, job)
     _check(root, before, job.patch)
     after = job.patch.apply(before)
-    for path, text in after.items():
-        write_text(root / path, text)
+    _write(root, before, after)
     note_applied([root], job.update.job_id, job.patch, before)
     return f"Wrote {', '.join(sorted(after))}."
+
+
+def _write(root: Path, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """All of the files or none; raises `Refused`."""
+    done: list[str] = []
+    try:
+        for path, text in after.items():
+            write_text(root / path, text)
+            done.append(path)
+    except OSError as error:
+        for written in done:
+            if written in before:
+                write_text(root / written, before[written])
+            else:
+                (root / written).unlink()
+        raise Refused(
+            f"{path} cannot be written ({error.strerror}), so nothing was. Make it writable and try again, "
+            "or apply the diff yourself."
+        ) from error
 
 
 def back(snapshot: Snapshot, patch: Patch, texts: Mapping[str, str]) -> str:
