@@ -21,7 +21,6 @@ from soa_agents.verify.report import Overlay, Report, Selection
 from soa_agents.verify.sandbox import Ended
 from soa_agents.verify.warm import Kind, Setup, TestServer, Unfit
 
-IDLE = 4  # servers kept for later
 _PATIENCE = 60.0  # seconds that a server may take to collect before candidates are run cold instead
 
 _Files = tuple[tuple[str, ...], tuple[str, ...]]  # those given to pytest; those of them with examples
@@ -39,6 +38,7 @@ class Ladder:
     cold: ColdRunner
     base: Overlay = field(default_factory=dict)
     workers: int = 2
+    idle: int = 4  # servers kept for later
     _idle: dict[_Key, list[TestServer]] = field(default_factory=dict)
     _unfit: dict[_Key, str] = field(default_factory=dict)
     _starts_processes: set[str] = field(default_factory=set)
@@ -178,6 +178,6 @@ class Ladder:
         setup = server.setup
         key = (setup.kind, (setup.named, setup.examples) if setup.kind == "swap" else _ANY)
         self._idle.setdefault(key, []).append(server)
-        while sum(map(len, self._idle.values())) > IDLE:
+        while sum(map(len, self._idle.values())) > self.idle:
             oldest = next(same for same in self._idle.values() if same)
             await oldest.pop(0).close()

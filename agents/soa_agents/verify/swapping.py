@@ -40,7 +40,7 @@ from soa_soundness import (  # type: ignore[import-not-found]  # soundness.py, u
 _KINDS = 0x20 | 0x80 | 0x100 | 0x200  # generator, coroutine, iterable coroutine, asynchronous generator
 _QUIET = frozenset({"abc", "builtins", "collections", "contextlib", "dataclasses", "functools", "typing"})
 _LISTS = re.compile(r"\b(?:dir|vars|getmembers)\(\s*([\w.]+)|([\w.]+)\.__dict__\b")
-_OWN = re.compile(r"\b(?:dir|vars|globals|locals)\(\)|__dict__\b|\bgetmembers\(")
+_OWN = re.compile(r"\b(?:dir|vars|globals|locals)\(\)|\bgetmembers\(|\bmodules\[__name__\]")
 _STAR = re.compile(r"^\s*from\s+(\S+)\s+import\s+\*", re.MULTILINE)
 
 

@@ -82,7 +82,7 @@ class _Bench:
         settings = TestSettings(timeout_seconds=_SECONDS)
         interpreter = find(root, "", {})
         self.cold = ColdRunner.open(root, interpreter, settings, Limits())
-        self.ladder = Ladder(self.cold)
+        self.ladder = Ladder(self.cold, idle=16)
 
     async def run(self, pairs: int, timings: int, seconds: float) -> dict[str, Any]:
         """Everything, as it is kept in the result file."""
