@@ -60,6 +60,8 @@ class Expressions:
     tests: Mapping[str, str]
     runs: int = 0
     flaky: set[str] = field(default_factory=set)  # tests that fail the first time they meet a candidate
+    warm: bool = False  # a test server runs what need not be cold
+    red_cold: frozenset[str] = frozenset()  # tests that a candidate passes in a test server only
 
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         self.runs += 1
@@ -68,7 +70,10 @@ class Expressions:
         results = [self._test(text, name) for name in tests.tests if name in self.tests]
         results += [self._advice(text, overlay[name]) for name in tests.tests if name in overlay]
         results += [r for f in tests.doctests for r in self._examples(text, f)]
-        return Report(tuple(results))
+        if self.warm and overlay and not tests.cold:
+            return Report(tuple(results), rung="swap")
+        red = [replace(r, outcome="failed") if overlay and r.nodeid in self.red_cold else r for r in results]
+        return Report(tuple(red))
 
     def _test(self, text: str, name: str) -> TestResult:
         if name in self.flaky and text != self.text:
@@ -170,14 +175,17 @@ async def play(
     needs: Mapping[str, str] | None = None,
     others: Mapping[str, str] | None = None,
     flaky: frozenset[str] = frozenset(),
+    red_cold: frozenset[str] | None = None,
     heard: Callable[[State, Event], None] = lambda state, event: None,
 ) -> Played:
     """Run one job on one file to its end. The first function is the target unless `roots` name others.
 
     `others` are tests that an edit may break; those in `flaky` fail the first time they meet a candidate.
+    With `red_cold` a test server tries the candidates, and those tests are red in a cold run only.
     """
     names = tuple(roots) or (functions(PATH, text)[0].id.qualname,)
     runner = Expressions(PATH, text, {**tests, **(others or {})}, flaky=set(flaky))
+    runner.warm, runner.red_cold = red_cold is not None, red_cold or frozenset()
     first = started(text, tests, names, limits or Limits(), needs or {})
     affected = tuple(runner.tests)
     first = replace(first, targets=tuple(replace(t, affected=affected) for t in first.targets))

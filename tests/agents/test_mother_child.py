@@ -10,6 +10,7 @@ from agents.playground import Played, Script, play
 from soa_agents.protocols import choose
 from soa_agents.settings import Limits
 from soa_agents.swarm import candidate
+from soa_agents.swarm.actions import Verify
 from soa_agents.swarm.fold import replay
 
 STUB = 'def total(items):\n    """The sum of price times count."""\n    raise NotImplementedError\n'
@@ -227,3 +228,17 @@ async def test_what_else_is_affected_is_run_before_the_end(test: str, flaky: boo
     named = frozenset(others) if flaky else frozenset[str]()
     played = await play(choose("auto"), STUB, TESTS, script, others=others, flaky=named)
     assert played.stop.verdict == verdict
+
+
+@pytest.mark.parametrize(("red", "verdict"), [((), "passed"), (("t::two",), "failed"), (("o::x",), "failed")])
+async def test_what_a_test_server_passed_is_run_cold_before_it_is_offered(
+    red: tuple[str, ...], verdict: str
+) -> None:
+    script = {"total": {"skeleton": [ALONE], "feedback": ["Hm."], "modify": [ALONE]}}
+    played = await play(choose("auto"), STUB, TESTS, script, others={"o::x": "True"}, red_cold=frozenset(red))
+    assert played.stop.verdict == verdict
+    runs = [p.action for p in played.state.keys.values() if isinstance(p.action, Verify)]
+    final = next(run for run in runs if run.key.endswith(":r0:final"))
+    assert final.selection.cold
+    assert set(final.selection.tests) == {*TESTS, "o::x"}
+    assert final.candidate == next(run for run in runs if run.key.endswith(":r0:trial")).candidate
