@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install.sh CACHE: a real VS Code (server and web workbench), a Node for it, Playwright and Chromium.
-# Everything but Chromium goes into CACHE and is installed once; the stamp names the versions.
+# install.sh CACHE: a real VS Code (server and web workbench), a Node for it, Playwright, Chromium and Neovim.
+# Everything but the last two goes into CACHE and is installed once; the stamp names the versions.
 set -eu
 CACHE=$(mkdir -p "$1" && cd "$1" && pwd)
 NODE_VERSION=24.21.0
@@ -8,11 +8,11 @@ CODE_VERSION=4.139.1
 PLAYWRIGHT_VERSION=1.65.1
 STAMP=$CACHE/installed-$NODE_VERSION-$CODE_VERSION-$PLAYWRIGHT_VERSION
 
-if ! command -v chromium >/dev/null; then
+if ! command -v chromium >/dev/null || ! command -v nvim >/dev/null; then
   as_root=; [ "$(id -u)" = 0 ] || as_root=sudo
   export DEBIAN_FRONTEND=noninteractive
   $as_root apt-get update -qq
-  $as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
+  $as_root apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core neovim >/dev/null
 fi
 [ -e "$STAMP" ] && exit 0
 

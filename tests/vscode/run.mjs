@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { inhost } from './inhost.mjs';
+import { neovim } from './neovim.mjs';
 import { scenarios } from './scenarios.mjs';
 import { trust } from './trust.mjs';
 import { Code, installedServer, Model, ROOT, workspace } from './workbench.mjs';
@@ -10,7 +11,7 @@ const [file, ...names] = process.argv.slice(2);
 const vsix = path.resolve(file);
 const folder = path.join(ROOT, '.cache/vscode/run');
 const wanted = name => !names.length || names.some(each => name.startsWith(each));
-const profiles = { inhost, trust }; // those that need a profile of their own
+const profiles = { inhost, trust, neovim }; // those that need a profile of their own, or another editor
 const began = Date.now();
 const passed = [];
 const failed = [];
