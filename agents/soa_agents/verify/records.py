@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from soa_agents.verify.recorder import names_of
@@ -49,6 +49,12 @@ class Session:
                 self.status = told["status"]
 
 
+@lru_cache(maxsize=1000)
+def _by_line(path: str, text: str) -> dict[int, FunctionId]:
+    """A test may run functions of a hundred files, and the next run asks for the same ones."""
+    return {function.line: function.id for function in functions(path, text)}
+
+
 class Names:
     """Names functions by where they begin, and puts the folder's prefix before paths."""
 
@@ -63,8 +69,7 @@ class Names:
 
     def _read(self, path: str) -> dict[int, FunctionId]:
         text = self._text(path)
-        found = functions(self.prefix + path, text) if text is not None else ()
-        return {function.line: function.id for function in found}
+        return _by_line(self.prefix + path, text) if text is not None else {}
 
     def result(self, told: dict[str, Any]) -> TestResult:
         """One finished test."""
