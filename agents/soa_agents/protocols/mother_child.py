@@ -21,25 +21,21 @@ class MotherChild:
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """First writes, then trials; after a red one, repairs; see the module's docstring."""
-        n = trial.rounds_tried(state)
-        about = ""
-        if n:
-            met = trial.outcome(state, n - 1)
-            if not isinstance(met, str):
-                return met
-            about = met
-            if outside := _outside(state, n):
-                return trial.give_up(state, outside)
-            repairs = _round(state, n, about)
-            if repairs:
-                return repairs
-        writing = _first_writes(state, about)
+        now = trial.next_round(state)
+        if not isinstance(now, trial.Round):
+            return now
+        if outside := _outside(state, now.n):
+            return trial.give_up(state, outside)
+        repairs = _round(state, now.n, now.about) if now.n else ()
+        if repairs:
+            return repairs
+        writing = _first_writes(state, now.about)
         if writing:
             return writing
         root = state.nodes[state.root]
         if root.written is None:
             return Stop("failed", _why_unwritten(state, root))
-        return (trial.trial(state, n),)
+        return (trial.trial(state, now.n),)
 
 
 def _first_writes(state: State, about: str) -> tuple[Ask, ...]:

@@ -16,17 +16,13 @@ class Single:
 
     def ready(self, state: State) -> tuple[Action, ...] | Stop:
         """Write, try, write again by the report, until green or out of rounds."""
-        n = trial.rounds_tried(state)
-        about = ""
-        if n:
-            met = trial.outcome(state, n - 1)
-            if not isinstance(met, str):
-                return met
-            about = met
-        ask = Ask(f"{state.root}:r{n}:code", state.root, "code", state.root, about)
+        now = trial.next_round(state)
+        if not isinstance(now, trial.Round):
+            return now
+        ask = Ask(f"{state.root}:r{now.n}:code", state.root, "code", state.root, now.about)
         done = state.finished(ask.key)
         if done is None:
             return (ask,)
         if state.nodes[state.root].written is None:
             return Stop("failed", done.failed)
-        return (trial.trial(state, n),)
+        return (trial.trial(state, now.n),)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
 from soa_agents.swarm.state import Node, State
@@ -11,12 +13,23 @@ from soa_agents.workspace.ids import FunctionId
 _NOTHING = Selection(cold=True)
 
 
-def rounds_tried(state: State) -> int:
-    """How many trials of the root's candidates have been measured."""
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What comes next: round `n` (0 before any trial), by the red report of the key `about`."""
+
+    n: int
+    about: str = ""
+
+
+def next_round(state: State) -> Round | tuple[Ask | Verify, ...] | Stop:
+    """The round the root is in, or what its last trial calls for instead of another one."""
     n = 0
     while state.finished(judge.trial_key(state.root, n)):
         n += 1
-    return n
+    if n == 0:
+        return Round(0)
+    met = outcome(state, n - 1)
+    return Round(n, met) if isinstance(met, str) else met
 
 
 def trial(state: State, n: int) -> Verify:
