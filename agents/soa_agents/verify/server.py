@@ -199,9 +199,7 @@ class Collected:
 
         opened = self.opened.copy()
         ran = self.recorder.take()
-        names = [self.plugin.places.nodeid(item) for item in session.items]
-        self.order = {name: number for number, name in enumerate(names)}
-        self.sorted = sorted(self.order)
+        self._name(session.items)
         gc.collect()
         examples = bool(self.plugin.own_doctests or self.plugin.doctests)
         self.known = soa_swapping.look_around(self.plugin.places.root, ran, examples)
@@ -220,6 +218,14 @@ class Collected:
         os._exit(0)
 
     pytest_runtestloop.pytest_impl = _FIRST  # type: ignore[attr-defined]  # pytest is not imported here
+
+    def _name(self, items: list[Any]) -> None:
+        """Remember where each item is by its name; with ten thousands of them every string counts."""
+        told = ((self.plugin.places.nodeid(item), item.nodeid) for item in items)
+        names = [theirs if ours == theirs else ours for ours, theirs in told]
+        self.places = sorted(range(len(names)), key=names.__getitem__)
+        self.sorted = [names[place] for place in self.places]
+        self.plugin.examples = {key: value for key, value in self.plugin.examples.items() if value}
 
     def _answer(self, session: Any, request: dict[str, Any]) -> None:
         root = self.plugin.places.root
@@ -273,12 +279,11 @@ class Collected:
         found: set[int] = set()
         for name in wanted:
             name = name.rstrip("/")
-            start = bisect.bisect_left(self.sorted, name)
-            for other in self.sorted[start:]:
-                if not other.startswith(name):
-                    break
-                if len(other) == len(name) or other[len(name)] in "[:/":
-                    found.add(self.order[other])
+            at = bisect.bisect_left(self.sorted, name)
+            while at < len(self.sorted) and self.sorted[at].startswith(name):
+                if len(self.sorted[at]) == len(name) or self.sorted[at][len(name)] in "[:/":
+                    found.add(self.places[at])
+                at += 1
         return sorted(found)
 
     def _examples(self, session: Any, doctests: dict[str, list[str]]) -> list[Any]:
