@@ -7,12 +7,10 @@ const [shots, out] = process.argv.slice(2);
 const QUALITY = 0.72;
 const PICTURES = {
   // name: [screenshot, left, top, width, height, scale]
-  generated: ['generated', 0, 36, 1280, 764, 0.75],
   'walkthrough-generate': ['lightbulb', 352, 60, 800, 440, 0.75],
-  'walkthrough-agents': ['agents-running', 0, 36, 900, 400, 0.75],
-  'walkthrough-model': ['choose-model', 320, 0, 640, 220, 0.9],
-  'walkthrough-check': ['doctor', 352, 500, 928, 268, 0.75],
-  'walkthrough-demo': ['demo', 352, 500, 928, 268, 0.75],
+  'walkthrough-agents': ['generated', 0, 36, 1280, 764, 0.75],
+  'walkthrough-model': ['choose-model', 340, 6, 602, 204, 0.9],
+  'walkthrough-check': ['menu', 340, 6, 602, 240, 0.9],
 };
 
 const driven = await browser();

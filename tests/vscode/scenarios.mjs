@@ -239,7 +239,7 @@ export const scenarios = [
       await window.cursor(4);
       await window.act('Generate with SoA');
       await window.toast('Child writing').waitFor({ timeout: 60_000 });
-      const [server] = processes(/env-\w+\/bin\/soa serve/, test.code.folder);
+      const [server] = processes(/\/bin\/soa serve/, folder);
       process.kill(server, 'SIGKILL');
       const offered = window.toast('was interrupted');
       await offered.waitFor({ timeout: 60_000 });
@@ -299,10 +299,8 @@ export const scenarios = [
       const terminal = text => until(`the terminal shows ${text}`, async () => (await window.page.locator('.xterm-rows').allInnerTexts()).join('').replaceAll('\u00a0', ' ').includes(text), 120_000);
       await window.command('SoA: Check the Setup');
       await terminal('Next:');
-      await window.shot('doctor');
       await window.command('SoA: Show the Demo');
-      await terminal('make vsix');
-      await window.shot('demo');
+      await terminal('Any editor');
     },
   },
   {

@@ -335,12 +335,12 @@ function blanks(text) {
   return text instanceof RegExp ? text : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '\\s'));
 }
 
-/** Ids of the processes whose command line matches and names that folder. */
+/** Ids of the processes that work in a folder and whose command line matches. */
 export function processes(pattern, folder) {
   return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).filter(id => {
     try {
       const line = fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      return pattern.test(line) && line.includes(folder);
+      return pattern.test(line) && fs.readlinkSync(`/proc/${id}/cwd`) === folder;
     } catch {
       return false;
     }
