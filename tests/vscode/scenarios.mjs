@@ -315,7 +315,13 @@ export const scenarios = [
       await window.cursor(4);
       await window.page.locator('.editor-instance .view-line').nth(3).click({ button: 'right', position: { x: 40, y: 8 } });
       await window.page.locator('.monaco-menu .action-label').filter({ hasText: /^SoA$/ }).hover();
-      await window.page.locator('.monaco-menu .action-label').filter({ hasText: 'Regenerate Function' }).click();
+      const item = window.page.locator('.monaco-menu .action-label').filter({ hasText: 'Regenerate Function' });
+      await item.waitFor();
+      await window.shot('context-menu');
+      await until('the menu is closed', async () => { // it takes no click right after it has opened
+        await item.click({ timeout: 1000 }).catch(() => undefined);
+        return (await item.count()) === 0;
+      });
       const preview = window.page.locator('.bulk-edit-panel');
       await preview.locator('.edit-checkbox').first().waitFor({ timeout: 120_000 });
       await preview.locator('.monaco-button').filter({ hasText: 'Discard' }).first().click();
