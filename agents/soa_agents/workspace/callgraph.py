@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +49,9 @@ class CallGraph:
                     self._aliases[bound.attribute].add(bound.name)
         self._named: dict[str, _Named] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
-        self._families: dict[Thing, set[Thing]] = {}
+        self._below: dict[Thing, set[Thing]] = {}
+        self._above: dict[Thing, set[Thing]] = {}
+        self._tests_of_class: dict[Thing, tuple[str, ...]] = {}
 
     def function(self, function: FunctionId) -> FunctionFact | None:
         """What is known of a function; None when it is not in the workspace."""
@@ -133,6 +136,11 @@ class CallGraph:
         }
 
     @cached_property
+    def test_files(self) -> AbstractSet[str]:
+        """The files that hold tests; a conftest holds none."""
+        return {test.path for test in self.tests if posixpath.basename(test.path) != "conftest.py"}
+
+    @cached_property
     def methods(self) -> Mapping[Thing, Sequence[FunctionId]]:
         """The methods that stand in a class."""
         found: defaultdict[Thing, list[FunctionId]] = defaultdict(list)
@@ -144,13 +152,23 @@ class CallGraph:
 
     def with_subclasses(self, thing: Thing) -> AbstractSet[Thing]:
         """A class and every class of the workspace that inherits from it."""
-        if thing not in self._families:
-            self._families[thing] = _closure(thing, lambda each: self._subclasses.get(each, ()))
-        return self._families[thing]
+        if thing not in self._below:
+            self._below[thing] = _closure(thing, lambda each: self._subclasses.get(each, ()))
+        return self._below[thing]
 
-    def with_bases(self, thing: Thing) -> set[Thing]:
+    def with_bases(self, thing: Thing) -> AbstractSet[Thing]:
         """A class and every class of the workspace that it inherits from."""
-        return _closure(thing, self.names.bases)
+        if thing not in self._above:
+            self._above[thing] = _closure(thing, self.names.bases)
+        return self._above[thing]
+
+    def tests_of_class(self, owner: Thing) -> tuple[str, ...]:
+        """The node ids of the tests that a class has or inherits, under its name."""
+        if owner not in self._tests_of_class:
+            methods = (method for base in self.with_bases(owner) for method in self.methods.get(base, ()))
+            names = {method.name for method in methods if method in self.tests}
+            self._tests_of_class[owner] = tuple(nodeid(owner.path, f"{owner.qualname}.{n}") for n in names)
+        return self._tests_of_class[owner]
 
     @cached_property
     def _subclasses(self) -> Mapping[Thing, set[Thing]]:

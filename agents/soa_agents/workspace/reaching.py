@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from soa_agents.workspace.callgraph import CallGraph, nodeid
+from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import Thing
 
@@ -37,7 +36,7 @@ def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
     return Reaching(
         direct=direct,
         affected=tuple(sorted(_affected(graph, function).union(direct))),
-        files=tuple(sorted(path for path in near if _holds_tests(graph, path))),
+        files=tuple(sorted(near & graph.test_files)),
     )
 
 
@@ -89,19 +88,4 @@ def _worked_for(graph: CallGraph, code: Iterable[FunctionId]) -> set[str]:
         elif each.qualname == FunctionId.MODULE or each.name in _FOR_THE_FILE:
             files.add(each.path)
     tests = (FunctionId(path, each.qualname) for path in files for each in graph.facts[path].functions)
-    return _nodeids(graph, tests).union(*(_tests_of_class(graph, each) for each in classes))
-
-
-def _tests_of_class(graph: CallGraph, owner: Thing) -> Iterator[str]:
-    """The tests that a class has or inherits, under its name."""
-    for base in graph.with_bases(owner):
-        for method in graph.methods.get(base, ()):
-            if method in graph.tests:
-                yield nodeid(owner.path, f"{owner.qualname}.{method.name}")
-
-
-def _holds_tests(graph: CallGraph, path: str) -> bool:
-    facts = graph.facts.get(path)
-    if facts is None or not facts.is_test or PurePosixPath(path).name == "conftest.py":
-        return False
-    return any(FunctionId(path, each.qualname) in graph.tests for each in facts.functions)
+    return _nodeids(graph, tests).union(*(graph.tests_of_class(each) for each in classes))
