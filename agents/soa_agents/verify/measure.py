@@ -216,9 +216,10 @@ async def two_workers(ladder: Ladder, among: Sequence[Candidate]) -> float:
     return round(rates[1] / rates[0], 2)
 
 
-async def once(ladder: Ladder, one: Candidate) -> None:
-    """Run a candidate and forget it."""
-    await ladder.run({one.subject.function.path: one.text}, Selection((one.subject.test,)))
+async def once(ladder: Ladder, one: Candidate) -> bool:
+    """Run a candidate in the ladder; whether its test came to an end by itself."""
+    report = await ladder.run({one.subject.function.path: one.text}, Selection((one.subject.test,)))
+    return report.fault == "" and all(r.outcome != "timeout" for r in report.results)
 
 
 def memory_of_servers() -> float:
