@@ -13,6 +13,13 @@ from lsp_bench import SHOP, Bench
 from lsp_client import PLAIN, VSCODE, Editor
 
 BODY = "def total(prices):\n    return sum(prices)"
+STOPS = {  # Neovim's prompt holds the person up, so nothing is asked that can wait
+    **VSCODE,
+    "window": {
+        **VSCODE["window"],
+        "showMessage": {"messageActionItem": {"additionalPropertiesSupport": False}},
+    },
+}
 WITHOUT = {**VSCODE, "window": {**VSCODE["window"], "showDocument": {"support": False}}}
 
 
@@ -28,8 +35,8 @@ async def generate(bench: Bench, editor: Editor) -> None:
 
 @pytest.mark.parametrize(
     ("capabilities", "buttons"),
-    [(VSCODE, ["Show diff", "Undo"]), (WITHOUT, ["Undo"]), (PLAIN, None)],
-    ids=["both", "no showDocument", "plain"],
+    [(VSCODE, ["Show diff", "Undo"]), (WITHOUT, ["Undo"]), (STOPS, None), (PLAIN, None)],
+    ids=["both", "no showDocument", "stops", "plain"],
 )
 async def test_buttons_by_what_the_client_can_show(
     bench: Bench, capabilities: dict[str, Any], buttons: list[str] | None

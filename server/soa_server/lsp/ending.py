@@ -44,7 +44,8 @@ def tell(ending: Ending, person: Person, again: Again) -> None:
 def _after_edit(ending: Ending, person: Person) -> dict[str, Press]:
     """What can be done about an edit that the client applied, where it shows buttons at all."""
     done = ending.outcome.done
-    if done is None or not person.client.shows_buttons:
+    client = person.client
+    if done is None or not client.shows_buttons or client.stops_for_buttons:
         return {}
 
     async def show_diff() -> None:

@@ -34,6 +34,7 @@ class Client:
     progress: bool = False
     shows_documents: bool = False
     shows_buttons: bool = False
+    stops_for_buttons: bool = False  # as Neovim does, whose prompt holds the person up
     configuration: bool = False
     registers_configuration: bool = False
     action_literals: bool = False
@@ -53,6 +54,7 @@ def client_of(params: types.InitializeParams) -> Client:
     options = options if isinstance(options, dict) else {}
     has = _Capabilities(params.capabilities)
     action = "text_document.code_action"
+    message = "window.show_message.message_action_item"
     supports = options.get("clientSupports")
     return Client(
         applies_edits=has("workspace.apply_edit"),
@@ -61,6 +63,7 @@ def client_of(params: types.InitializeParams) -> Client:
         annotations=has("workspace.workspace_edit.change_annotation_support"),
         progress=has("window.work_done_progress"),
         shows_buttons=has("window.show_message"),
+        stops_for_buttons=has.value(f"{message}.additional_properties_support") is False,
         shows_documents=has("window.show_document.support"),
         configuration=has("workspace.configuration"),
         registers_configuration=has("workspace.did_change_configuration.dynamic_registration"),
