@@ -17,7 +17,6 @@ vim.lsp.handlers['soa/job'] = function(_, job)
   if job.state ~= 'running' then ended = job end
 end
 vim.lsp.handlers['soa/agent'] = function() end
-vim.lsp.handlers['window/showMessageRequest'] = function() return vim.NIL end -- nobody is there to choose
 
 vim.cmd('edit ' .. vim.fn.fnameescape(file))
 vim.bo.filetype = 'python'
