@@ -21,11 +21,6 @@ export async function serverCommand(context: vscode.ExtensionContext, log: vscod
   return path.join(scripts(folder), executable('soa'));
 }
 
-/** Where the private environment is missing something, make it anew at the next start. */
-export async function forget(context: vscode.ExtensionContext): Promise<void> {
-  await fs.rm(context.globalStorageUri.fsPath, { recursive: true, force: true });
-}
-
 async function packedWheel(context: vscode.ExtensionContext): Promise<string> {
   const folder = path.join(context.extensionPath, 'dist');
   const name = (await fs.readdir(folder)).find(each => each.endsWith('.whl'));
@@ -76,7 +71,7 @@ function setUp(folder: string, wheel: string, log: vscode.LogOutputChannel): The
 }
 
 /** What went wrong, from what venv or pip wrote. */
-export function reason(output: string, python: string): string {
+function reason(output: string, python: string): string {
   if (/ensurepip|No module named '?(venv|pip)/.test(output)) {
     return `${python} cannot make environments: its venv module is missing. Install it (Debian and Ubuntu: python3-venv), or name another Python in soa.python.`;
   }
