@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from soa_agents.swarm.bindings import words
 from soa_agents.swarm.material import Focus, Piece, attributes
-from soa_agents.swarm.skim import brief, code_of, indented
-from soa_agents.workspace.functions import Function
+from soa_agents.swarm.skim import brief, indented
+from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header, docstring_place, signature
 
@@ -31,7 +31,7 @@ def surroundings(focus: Focus) -> tuple[Piece, ...]:
     if not around:
         return ()
     if outer := focus.skim.function(around):
-        return (Piece(bounded(code_of(text, outer))),)
+        return (Piece(bounded(dedented(text, outer))),)
     header = _with_docstring(focus, class_header(text, around))
     if not header:
         return ()
@@ -75,7 +75,7 @@ def said_by_class(focus: Focus) -> str:
 def related(focus: Focus) -> tuple[str, ...]:
     """Names that the function, or what sets up its class, calls: classes among them are worth a look."""
     begin = [f for f in _methods(focus) if f.id.name in _BEGINNINGS and f.id != focus.function]
-    code = "\n".join([focus.code, *(code_of(focus.skim.text, f) for f in begin)])
+    code = "\n".join([focus.code, *(dedented(focus.skim.text, f) for f in begin)])
     called = dict.fromkeys(re.findall(r"(?<![\w.])([^\W\d]\w*)\s*\(", code))
     return tuple(name for name in called if name != focus.owner)
 
@@ -98,7 +98,7 @@ def _piece(focus: Focus, function: Function, whole: bool) -> Piece:
         own = f"{signature(text, function)} ...  # the function in question"
         return Piece(indented(own), function.span.start, compact=True)
     if whole:
-        return Piece(indented(code_of(text, function)), function.span.start)
+        return Piece(indented(dedented(text, function)), function.span.start)
     unwritten = function.id in focus.unwritten
     return Piece(indented(brief(text, function, unwritten)), function.span.start, compact=True)
 
@@ -125,7 +125,7 @@ def _fitting(wanted: Iterable[Function]) -> Iterable[FunctionId]:
 
 def _kinship(focus: Focus, function: Function, used: frozenset[str]) -> float:
     """How much a method has to do with the function; `used` are the names of `self` that this one uses."""
-    code = code_of(focus.skim.text, function)
+    code = dedented(focus.skim.text, function)
     name, mine = function.id.name, attributes(code)
     if name in _BEGINNINGS:
         return 100

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from soa_agents.swarm.lookup import find, module_name
 from soa_agents.swarm.material import Focus, Piece, is_short, listed, name_parts
-from soa_agents.swarm.skim import Skim, brief, class_line, code_of, counts, indented, skim
-from soa_agents.workspace.functions import Function, functions
+from soa_agents.swarm.skim import Skim, brief, class_line, counts, indented, skim
+from soa_agents.workspace.functions import Function, dedented, functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file
 from soa_agents.workspace.syntax import parse, walk
@@ -97,7 +97,7 @@ def callers(
             break
         found = skim(caller.path, texts.get(caller.path, "")).function(caller.qualname)
         if found and caller not in shown and not is_test_file(caller.path):
-            code = code_of(texts[caller.path], found)
+            code = dedented(texts[caller.path], found)
             if quoted := _calls(code, focus.function.name):
                 pieces[caller] = Piece(f"# {caller}\n{quoted}", len(pieces))
     return pieces

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from soa_agents.swarm.bindings import words
 from soa_agents.swarm.lookup import find_class
 from soa_agents.swarm.material import Focus, name_parts
-from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim
+from soa_agents.swarm.skim import Skim, class_line, indented, skim
 from soa_agents.swarm.thinning import thinned
 from soa_agents.verify.report import Report, TestResult
-from soa_agents.workspace.functions import Function
+from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
 
 _INDIRECT = 6  # tests shown of a function that no test names
@@ -44,7 +44,7 @@ class Shown:
     @property
     def source(self) -> str:
         """Its whole source; a method stands inside its class line."""
-        text = code_of(self.file.text, self.function)
+        text = dedented(self.file.text, self.function)
         if not self.function.owner:
             return text
         return f"{class_line(self.file, self.function.owner)}\n{indented(text)}"
@@ -271,7 +271,7 @@ def _together(tests: Exhibits, quoted: tuple[Shown, ...]) -> str:
             parts.append(f"# {test.file.path}")
             owner = None
         path = test.file.path
-        text = thinned(code_of(test.file.text, test.function), _LONG_TEST)
+        text = thinned(dedented(test.file.text, test.function), _LONG_TEST)
         if test.function.owner and test.function.owner != owner:
             parts.append(f"{class_line(test.file, test.function.owner)}\n{indented(text)}")
         else:
@@ -302,7 +302,7 @@ def _label(test: Shown, quoted: Iterable[Shown]) -> str:
 
 def _assertions(test: Shown) -> str:
     """A test's first line and those of its lines that assert."""
-    lines = code_of(test.file.text, test.function).split("\n")
+    lines = dedented(test.file.text, test.function).split("\n")
     first = next((line for line in lines if re.match(r"(async\s+)?def\b", line)), lines[0])
     told = [line for line in lines if re.search(r"\bassert|\braises\(|\.assert\w+\(", line)]
     return "\n".join([first, *(line[:300] for line in told[:12])])

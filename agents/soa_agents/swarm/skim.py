@@ -78,22 +78,9 @@ def counts(text: str) -> Counter[str]:
     return Counter(re.findall(r"[^\W\d]\w*", text))
 
 
-@lru_cache(maxsize=4096)
-def code_of(text: str, function: Function) -> str:
-    """The whole function, dedented.
-
-    It is cut out first: dedenting parses what it is given, and a file may be long.
-    """
-    if not function.indent:
-        return dedented(text, function)
-    alone = f"if 1:\n{function.indent}{text[function.span.start : function.span.end]}\n"
-    found = functions("", alone)
-    return dedented(alone, found[0]) if found else dedented(text, function)
-
-
 def code_in_short(text: str, function: Function) -> str:
     """The whole function, dedented, with the first sentence of its docstring for the whole of it."""
-    code = code_of(text, function)
+    code = dedented(text, function)
     place = functions("", code)[0].docstring
     if place is None:
         return code

@@ -10,8 +10,8 @@ from soa_agents.swarm.bindings import words
 from soa_agents.swarm.exhibits import Shown
 from soa_agents.swarm.lookup import find
 from soa_agents.swarm.material import Piece
-from soa_agents.swarm.skim import Skim, class_line, code_of, indented, skim
-from soa_agents.workspace.functions import Function
+from soa_agents.swarm.skim import Skim, class_line, indented, skim
+from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.outline import class_header
 from soa_agents.workspace.snapshot import is_test_file
 
@@ -59,7 +59,7 @@ def _defined(
         for number, function in enumerate(file.functions):
             plain = "." not in function.id.qualname and function.id not in shown
             if plain and function.id.name in used and not _is_fixture(function):
-                found[1000 + number] = (bounded(code_of(file.text, function), _LONG), False)
+                found[1000 + number] = (bounded(dedented(file.text, function), _LONG), False)
         for number, each_class in enumerate(file.classes):
             if each_class.qualname in used and not _holds_tests(file, each_class.qualname):
                 span = each_class.span
@@ -83,7 +83,7 @@ def _foreign(file: Skim, used: frozenset[str], texts: Mapping[str, str]) -> Iter
         other, qualname = found
         constant = other.constant(qualname)
         if function := other.function(qualname):
-            yield f"# {other.path}\n{code_of(other.text, function)}"
+            yield f"# {other.path}\n{dedented(other.text, function)}"
         elif constant is not None:
             yield f"# {other.path}\n{constant.short}"
         elif known := other.class_named(qualname):
@@ -106,7 +106,7 @@ def _setups(file: Skim, tests: list[Shown]) -> Iterator[str]:
     owners |= {t.through[1] for t in tests if t.through and t.through[0] is file}
     for function in file.functions:
         if function.owner in owners and function.id.name in _SETUP:
-            yield f"{class_line(file, function.owner)}\n{indented(code_of(file.text, function))}"
+            yield f"{class_line(file, function.owner)}\n{indented(dedented(file.text, function))}"
 
 
 def _methods(file: Skim, tests: list[Shown]) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _methods(file: Skim, tests: list[Shown]) -> Iterator[str]:
         calling = [t for t in tests if t.function.owner and t.function.owner == function.owner]
         helper = not function.id.name.startswith("test") and function.id.name not in _SETUP
         if helper and any(f"self.{function.id.name}" in t.source for t in calling):
-            yield f"{class_line(file, function.owner or '')}\n{indented(code_of(file.text, function))}"
+            yield f"{class_line(file, function.owner or '')}\n{indented(dedented(file.text, function))}"
 
 
 def _fixtures(file: Skim, tests: list[Shown], texts: Mapping[str, str]) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _fixtures(file: Skim, tests: list[Shown], texts: Mapping[str, str]) -> Itera
             if function.id.name in asked and function.id.name not in taken:
                 taken.add(function.id.name)
                 asked |= words(_asked(each, function))
-                yield code_of(each.text, function)
+                yield dedented(each.text, function)
 
 
 def _asked(file: Skim, function: Function) -> str:

@@ -21,7 +21,7 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, docstring_of, line_end, parse, statements, walk
+from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, docstring_of, line_end, parsed, statements, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class DocstringPlace:
 
 def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
     """The docstrings of a file's module, classes and functions in file order."""
-    syntax = parse(text)
+    syntax = parsed(text)
     found = [_of_function(text, function) for function in functions(path, text) if function.docstring]
     module = docstring_of(syntax.root)
     if module is not None:
@@ -85,7 +85,7 @@ def summary(text: str, function: Function) -> str:
 
 def header(text: str, limit: int = 3000) -> str:
     """A module's imports and then its constants, as far as they fit into `limit` characters."""
-    syntax = parse(text)
+    syntax = parsed(text)
     top = statements(syntax.root)
     imports = [node for node in top if _imports(node)]
     constants = [node for node in top if _is_constant(node)]
@@ -105,7 +105,7 @@ def siblings(text: str, found: Iterable[Function], function: Function, limit: in
 
 def class_header(text: str, qualname: str, limit: int = 1500) -> str:
     """A class's `class` line with its decorators, its docstring's first paragraph and its fields; or ""."""
-    syntax = parse(text)
+    syntax = parsed(text)
     for node, scope in definitions(syntax):
         if node.type == "class_definition" and scope.prefix + name_of(syntax, node) == qualname:
             return _class_header(syntax, node, limit)

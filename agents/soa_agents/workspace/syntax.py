@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import tree_sitter_python
@@ -82,6 +82,12 @@ def parse(text: str) -> Syntax:
     if b"\r" in data:
         data = re.sub(rb"\r(?!\n)", b"\n", data)
     return Syntax(text, Parser(language()).parse(data).root_node, continuations)
+
+
+@lru_cache(maxsize=4)  # a tree takes many times its text's room
+def parsed(text: str) -> Syntax:
+    """As `parse`, remembered for the last few texts: for those who ask many small things of one."""
+    return parse(text)
 
 
 def statements(block: Node | None) -> tuple[Node, ...]:
