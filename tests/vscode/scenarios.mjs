@@ -159,6 +159,7 @@ export const scenarios = [
       await window.act('Generate with SoA');
       const running = window.toast('asking the Mother');
       await running.waitFor({ timeout: 120_000 });
+      await until('the model is asked', () => model.busy());
       await window.press(running, 'Cancel');
       await until('the notification is gone', async () => (await window.page.locator('.notification-toast').filter({ hasText: 'SoA: total' }).count()) === 0);
       await window.command('SoA: Show Agents');

@@ -270,6 +270,12 @@ export class Model {
     return model;
   }
 
+  /** Whether somebody is connected to it now. */
+  busy() {
+    const port = Number(new URL(this.url).port).toString(16).toUpperCase().padStart(4, '0');
+    return new RegExp(`: [0-9A-F]{8}:${port} [0-9A-F]{8}:[0-9A-F]{4} 01 `).test(fs.readFileSync('/proc/net/tcp', 'utf8'));
+  }
+
   /** End it; the chat requests it had, oldest first. */
   async stop() {
     if (!this.requests) {
