@@ -176,8 +176,9 @@ export class Window {
     await this.page.locator('.editor-instance .view-line').filter({ hasText: blanks(text) }).first().waitFor({ timeout: 60_000 });
   }
 
+  /** The keyboard to the editor. */
   async focus() {
-    await this.page.locator('.editor-instance .view-lines').first().click({ position: { x: 300, y: 4 } });
+    await this.page.keyboard.press('Control+1');
   }
 
   /** The cursor at a line, counted from 1. */
