@@ -26,6 +26,7 @@ _HOLDERS = frozenset(
     | {"try_statement", "except_clause", "except_group_clause", "finally_clause"}
     | {"match_statement", "case_clause"}
 )
+_FIELDS = {"function_definition": "body", "class_definition": "body", "decorated_definition": "definition"}
 _ABSTRACT = frozenset(
     {"overload", "abstractmethod", "abstractproperty", "abstractclassmethod", "abstractstaticmethod"}
 )
@@ -153,10 +154,19 @@ def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, 
             qualname = scope.prefix + name_of(syntax, node)
             inner = Scope(f"{qualname}.", qualname, scope.declares or _is_protocol(syntax, node))
         checking = kind == "if_statement" and _is_type_checking(syntax, node)
-        for child in reversed(node.children):
+        for child in reversed(_inside(node, kind)):
             if child.type in _HOLDERS:
                 declares = checking and child.type == "block"
                 stack.append((child, Scope(inner.prefix, inner.owner, True) if declares else inner))
+
+
+def _inside(node: Node, kind: str) -> list[Node]:
+    """The children that may hold definitions; making a value of each of the others would cost."""
+    field = _FIELDS.get(kind)
+    if field is None or node.has_error:  # after an error, they may stand anywhere
+        return node.children
+    inner = node.child_by_field_name(field)
+    return [] if inner is None else [inner]
 
 
 def _function(syntax: Syntax, found: Defined) -> Function:

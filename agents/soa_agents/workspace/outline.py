@@ -21,7 +21,16 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, docstring_of, line_end, parsed, statements, walk
+from soa_agents.workspace.syntax import (
+    IMPORTS,
+    Span,
+    Syntax,
+    docstring_of,
+    line_end,
+    parsed,
+    statements,
+    walk,
+)
 
 
 @dataclass(frozen=True, slots=True)

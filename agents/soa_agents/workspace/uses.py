@@ -92,8 +92,8 @@ class Reading:
 def read(syntax: Syntax, owners: Iterable[Node]) -> Reading:
     """Read a file. `owners` are the `def` and `class` nodes, in file order, whose names are told apart."""
     captures = QueryCursor(_places()).captures(syntax.root)
-    starts = sorted({node.start_byte for node in captures.get("name", ())})
-    reader = _Reader(_bytewise(syntax), *(_starts(captures, kind) for kind in _KINDS))
+    starts = sorted(_starts(captures, "name") - _starts(captures, "label"))
+    reader = _Reader(_bytewise(syntax), *(_starts(captures, kind) for kind in ("part", "parameter", "bound")))
     found: defaultdict[int, Uses] = defaultdict(Uses)
     first, owner = 0, MODULE
     for turn, following in _turns(owners):
@@ -103,9 +103,6 @@ def read(syntax: Syntax, owners: Iterable[Node]) -> Reading:
         found[owner]  # without a name, too
     reader.read(starts[first:], found[owner])
     return Reading(found, sorted(captures.get("import", ()), key=lambda node: node.start_byte))
-
-
-_KINDS = ("part", "label", "bound", "parameter")
 
 
 def _starts(captures: Mapping[str, Sequence[Node]], kind: str) -> frozenset[int]:
@@ -125,31 +122,30 @@ def _bytewise(syntax: Syntax) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads names at offsets. `part`, `label`, `bound`, `parameter`: the offsets of such identifiers."""
+    """Reads names at offsets. `part`, `parameter`, `bound`: the offsets of such identifiers."""
 
     text: str
     part: frozenset[int]
-    label: frozenset[int]
-    bound: frozenset[int]
     parameter: frozenset[int]
+    bound: frozenset[int]
 
     def read(self, starts: Iterable[int], into: Uses) -> None:
         """Put the names at `starts` (in order) where they belong."""
-        end = 0
+        text, part, parameter, bound, end = self.text, self.part, self.parameter, self.bound, 0
         for start in starts:
-            if start < end or start in self.label:  # `b` of `a.b` was read with `a`
+            if start < end:  # `b` of `a.b` was read with `a`
                 continue
-            found = _DOTTED.match(self.text, start)
+            found = _DOTTED.match(text, start)
             if found is None:  # an identifier that the parser put in where one is missing
                 continue
             name, end = found.group(), found.end()
             if not name.isascii():
                 name = name.encode("latin-1").decode("utf-8")
-            if start in self.part:
-                into.used.update(f".{part}" for part in name.split("."))
-            elif start in self.bound:
+            if start in bound:
                 into.bound.add(name)
-            elif start in self.parameter:
+            elif start in part:
+                into.used.update(f".{each}" for each in name.split("."))
+            elif start in parameter:
                 into.parameters.add(name)
             else:
                 into.used.add(name)
