@@ -30,6 +30,7 @@ MOTHER = block(
 )
 CHILD = block("def _line(price, count):\n    return price * count")
 BAD_CHILD = block("def _line(price, count):\n    return price + count")
+SLY_CHILD = block("def _line(price, count):\n    return 6 if count == 3 else price + count")
 PLAIN_MOTHER = MOTHER.replace(">>> _line(2, 3)\n    6", "Both are numbers.")
 CHILD_TESTS = block("from shop import _line\n\n\ndef test_line():\n    assert _line(2, 3) == 6")
 
@@ -89,6 +90,13 @@ CASES = {
             "_line feedback",
             "_line modify",
         ],
+    ),
+    "a child is changed when her mother stands by her own code": Case(
+        {
+            "total": {"skeleton": [MOTHER], "feedback": ["The line is off."], "modify": [MOTHER]},
+            "_line": {"code": [SLY_CHILD], "feedback": ["Times, always."], "modify": [CHILD]},
+        },
+        ["total skeleton", "_line code", "total feedback", "total modify", "_line feedback", "_line modify"],
     ),
     "a mother may take a helper back": Case(
         {

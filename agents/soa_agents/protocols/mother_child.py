@@ -112,6 +112,8 @@ def _change_if_blamed(state: State, child: Node, n: int, about: str, observation
     assert report is not None  # noqa: S101 - `about` is the key of a finished run
     if _on_stack(report, child) or trial.own_examples(report, child.function):
         return _change(state, child, n, about, observation)
+    if n == 1 and ">>>" in child.spec and _mother_stands_by_it(state, child):
+        return _change(state, child, n, about, observation) if _failing_tests_run(report, child) else ()
     if n == 1 and ">>>" in child.spec:
         return ()  # her own examples pass; she is doubted only if the Mother's change did not help
     tests = Ask(f"{child.agent}:r{n}:tests", child.agent, "tests", str(child.function), about, observation)
@@ -127,6 +129,16 @@ def _change_if_blamed(state: State, child: Node, n: int, about: str, observation
     if advised is None or all(r.passed for r in advised.results):
         return ()
     return _change(state, child, n, run.key, observation)
+
+
+def _mother_stands_by_it(state: State, child: Node) -> bool:
+    """Whether the Mother, asked to mend a red run, sent her own code again: what is left are her Children."""
+    mother = state.nodes[child.parent or state.root]
+    return mother.before is not None and mother.written == mother.before
+
+
+def _failing_tests_run(report: Report, child: Node) -> bool:
+    return any(child.function in r.ran for r in report.tests if not r.passed)
 
 
 def _on_stack(report: Report, child: Node) -> bool:
