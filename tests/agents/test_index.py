@@ -112,6 +112,25 @@ def test_the_cache_of_a_workspace_is_its_own_and_private(
     assert {folder.stat().st_mode & 0o777 for folder in made} == {0o700}
 
 
+def test_caches_that_nobody_opens_any_more_are_dropped(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cache = cache_file(open_folders([root]))
+    snapshot = Snapshot(open_folders([root]))
+    scan(snapshot, cache)
+    elsewhere = tmp_path / "mine.sqlite3"
+    others = [cache.with_name("old.sqlite3"), cache.with_name("new.sqlite3"), elsewhere]
+    for other in others:
+        other.touch()
+    for old in (others[0], elsewhere, cache):
+        os.utime(old, (0, 0))
+    scan(snapshot, cache)
+    scan(snapshot, tmp_path / "chosen.sqlite3")
+    assert [each.exists() for each in (*others, cache)] == [False, True, True, True]
+
+
 def test_processes_fill_one_cache_at_once(root: Path, tmp_path: Path) -> None:
     for number in range(300):
         (root / f"more_{number}.py").write_text(f"def f{number}(): return g{number}()\n")

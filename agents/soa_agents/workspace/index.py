@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from soa_agents.workspace.snapshot import Folder, Snapshot, SourceFile, open_fol
 
 _VERSION = 3  # raised whenever `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
+_UNUSED = 30 * 24 * 3600.0  # seconds after which the cache of a workspace that was not opened is dropped
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
     disk TEXT PRIMARY KEY, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, facts TEXT
@@ -37,7 +39,7 @@ def cache_file(folders: Iterable[Folder]) -> Path:
     """Where the index of the workspace of these folders is kept: a file of its own in the user's cache."""
     named = "\0".join(str(folder.root) for folder in folders)
     digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:20]
-    return user_cache_path("soa-language-server", appauthor=False) / "index" / f"{digest}.sqlite3"
+    return _folder() / f"{digest}.sqlite3"
 
 
 def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
@@ -178,14 +180,36 @@ def _open(cache: Path | None) -> sqlite3.Connection:
         for _ in range(2):
             try:
                 _private_folder(cache.parent)
-                return _prepared(sqlite3.connect(cache, timeout=10))
+                store = _prepared(sqlite3.connect(cache, timeout=10))
+                _tidy(cache)
+                return store
             except sqlite3.OperationalError:
                 break  # read-only or locked: not ours to remove
             except (sqlite3.DatabaseError, OSError):
-                for end in ("", "-wal", "-shm"):  # a journal left behind would be played into the new file
-                    with suppress(OSError):
-                        cache.with_name(cache.name + end).unlink()
+                _remove(cache)
     return _prepared(sqlite3.connect(":memory:"))
+
+
+def _remove(cache: Path) -> None:
+    """Remove a cache with its journal, which would be played into a new file of that name."""
+    for end in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            cache.with_name(cache.name + end).unlink()
+
+
+def _folder() -> Path:
+    return user_cache_path("soa-language-server", appauthor=False) / "index"
+
+
+def _tidy(cache: Path) -> None:
+    """Note that a cache is in use, and drop those of workspaces that nobody has opened for long."""
+    if cache.parent != _folder():  # a place of somebody's choice: what lies beside it is not ours
+        return
+    with suppress(OSError):
+        os.utime(cache)
+        for other in cache.parent.glob("*.sqlite3"):
+            if other.stat().st_mtime < time.time() - _UNUSED:
+                _remove(other)
 
 
 def _private_folder(folder: Path) -> None:
