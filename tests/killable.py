@@ -68,10 +68,14 @@ def _less(amount):
     """The amount with one off for each hundred."""
     ...
 '''
+MENDED = MOTHER.replace(
+    "return _less(sum(_line(item) for item in items))",
+    "amount = sum(map(_line, items))\n    return _less(amount)",
+)
 LESS = "def _less(amount):\n    return amount"
 CHECK_LESS = "from shop import _less\n\n\ndef test_hundred():\n    assert _less(100) == 99"
 SCRIPT: Mapping[str, Mapping[str, str]] = {
-    "total": {"skeleton": MOTHER, "modify": MOTHER, "feedback": "The discount is missing."},
+    "total": {"skeleton": MOTHER, "modify": MENDED, "feedback": "The discount is missing."},
     "_line": {"code": "def _line(item):\n    return item[0] * item[1]"},
     "_less": {
         "code": LESS,
