@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.index import agents_map, cache_file, main, scan, stored
+from soa_agents.workspace.index import agents_map, main, scan, stored
 from soa_agents.workspace.snapshot import Snapshot, open_folders
+from soa_agents.workspace.store import cache_file
 
 
 @pytest.fixture

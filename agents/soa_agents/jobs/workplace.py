@@ -12,8 +12,9 @@ from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import FileFacts
 from soa_agents.workspace.functions import Function, functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import cache_file, scan
+from soa_agents.workspace.index import scan
 from soa_agents.workspace.snapshot import Folder, Snapshot
+from soa_agents.workspace.store import cache_file
 
 
 class Texts(Mapping[str, str]):

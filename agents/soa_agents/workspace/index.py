@@ -11,35 +11,25 @@ import hashlib
 import json
 import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, file_facts
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import direct_tests
-from soa_agents.workspace.snapshot import Folder, Snapshot, SourceFile, open_folders
+from soa_agents.workspace.snapshot import Snapshot, SourceFile, open_folders
+from soa_agents.workspace.store import open_store
 
 _VERSION = 3  # raised whenever `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
-_UNUSED = 30 * 24 * 3600.0  # seconds after which the cache of a workspace that was not opened is dropped
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
     disk TEXT PRIMARY KEY, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, facts TEXT
 ) WITHOUT ROWID
 """
-
-
-def cache_file(folders: Iterable[Folder]) -> Path:
-    """Where the index of the workspace of these folders is kept: a file of its own in the user's cache."""
-    named = "\0".join(str(folder.root) for folder in folders)
-    digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:20]
-    return _folder() / f"{digest}.sqlite3"
 
 
 def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
@@ -48,7 +38,7 @@ def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
     A missing, damaged or older cache is made anew without a word; a cache that cannot be written is not used.
     """
     listing = snapshot.python_files()
-    store = _open(cache)
+    store = open_store(cache, _VERSION, _TABLE)
     with closing(store):
         known = _known(store)
         return {file.path: facts for file, facts in _facts(snapshot, listing.files, known, store)}
@@ -58,7 +48,7 @@ def stored(snapshot: Snapshot, cache: Path) -> dict[str, FileFacts]:
     """What the cache knows of the snapshot's folders, by path, without a look at the disk's files."""
     if not cache.exists():
         return {}
-    with closing(_open(cache)) as store:
+    with closing(open_store(cache, _VERSION, _TABLE)) as store:
         rows = _known(store).values()
     found = {path: facts for path, *_, said in rows if (facts := _read(said)) is not None}
     return {path: facts for path, facts in found.items() if snapshot.folder(path) is not None}
@@ -172,67 +162,6 @@ def _said(facts: FileFacts) -> str:
 
 def _row(file: SourceFile, digest: str, facts: FileFacts) -> tuple[Any, ...]:
     return (str(file.disk), file.path, file.size, file.mtime_ns, digest, _said(facts))
-
-
-def _open(cache: Path | None) -> sqlite3.Connection:
-    """The cache, made anew when it is damaged or older; in memory when there is no place for it."""
-    if cache is not None:
-        for _ in range(2):
-            try:
-                _private_folder(cache.parent)
-                store = _prepared(sqlite3.connect(cache, timeout=10))
-                _tidy(cache)
-                return store
-            except sqlite3.OperationalError:
-                break  # read-only or locked: not ours to remove
-            except (sqlite3.DatabaseError, OSError):
-                _remove(cache)
-    return _prepared(sqlite3.connect(":memory:"))
-
-
-def _remove(cache: Path) -> None:
-    """Remove a cache with its journal, which would be played into a new file of that name."""
-    for end in ("", "-wal", "-shm"):
-        with suppress(OSError):
-            cache.with_name(cache.name + end).unlink()
-
-
-def _folder() -> Path:
-    return user_cache_path("soa-language-server", appauthor=False) / "index"
-
-
-def _tidy(cache: Path) -> None:
-    """Note that a cache is in use, and drop those of workspaces that nobody has opened for long."""
-    if cache.parent != _folder():  # a place of somebody's choice: what lies beside it is not ours
-        return
-    with suppress(OSError):
-        os.utime(cache)
-        for other in cache.parent.glob("*.sqlite3"):
-            if other.stat().st_mtime < time.time() - _UNUSED:
-                _remove(other)
-
-
-def _private_folder(folder: Path) -> None:
-    """The folder, made with those above it that are missing; what is made here is the user's alone."""
-    if not folder.is_dir():
-        _private_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _prepared(store: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        store.execute("PRAGMA journal_mode = WAL")  # readers beside a writer
-        if store.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            store.execute("DROP TABLE IF EXISTS files")
-            store.execute(f"PRAGMA user_version = {_VERSION}")
-        store.execute(_TABLE)
-        store.commit()
-        if store.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("the cache is damaged")
-    except BaseException:
-        store.close()
-        raise
-    return store
 
 
 def _known(store: sqlite3.Connection) -> dict[str, tuple[Any, ...]]:

@@ -13,8 +13,9 @@ import click
 from rich.text import Text
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import agents_map, cache_file, scan
+from soa_agents.workspace.index import agents_map, scan
 from soa_agents.workspace.snapshot import Snapshot, open_folders
+from soa_agents.workspace.store import cache_file
 
 from soa_server.cli import exits, jobs, place, show, words
 from soa_server.cli.options import Workspace, workspace

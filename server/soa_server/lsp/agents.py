@@ -14,8 +14,9 @@ from typing import Any
 
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
-from soa_agents.workspace.index import agents_map, cache_file, stored
+from soa_agents.workspace.index import agents_map, stored
 from soa_agents.workspace.snapshot import Folder, Snapshot
+from soa_agents.workspace.store import cache_file
 
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, path_of
