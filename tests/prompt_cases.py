@@ -11,7 +11,7 @@ from soa_agents.swarm.actions import Ask, Verify
 from soa_agents.swarm.code import Definition, Written
 from soa_agents.swarm.events import JobStarted, Target
 from soa_agents.swarm.state import Attempt, Node, Progress, State
-from soa_agents.swarm.views import Viewer
+from soa_agents.swarm.views.view import Viewer
 from soa_agents.verify.report import Frame, Report, Selection, TestResult
 from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from soa_agents.swarm.assemble import Piece, assemble, merge_names, stubs_patch
-from soa_agents.swarm.assemble import tests_patch as patch_of_tests
+from soa_agents.swarm.assembly.assemble import Piece, assemble, merge_names, stubs_patch
+from soa_agents.swarm.assembly.assemble import tests_patch as patch_of_tests
 from soa_agents.swarm.code import Definition, Written, definition, is_stub, same_code
 from soa_agents.workspace.functions import dedented, functions, spans
 from soa_agents.workspace.ids import FunctionId

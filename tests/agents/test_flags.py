@@ -6,7 +6,7 @@ import re
 
 import pytest
 from soa_agents.jobs.flags import flagged
-from soa_agents.swarm.assemble import Piece, assemble
+from soa_agents.swarm.assembly.assemble import Piece, assemble
 from soa_agents.swarm.code import Definition, Written, definition, is_stub
 from soa_agents.workspace.ids import FunctionId
 

@@ -17,7 +17,7 @@ from jinja2 import UndefinedError
 from prompt_cases import CASES, viewer
 from soa_agents.models.port import Message, Step
 from soa_agents.prompts.loader import STEPS, digests, fenced, quoted, render
-from soa_agents.swarm.views import View
+from soa_agents.swarm.views.view import View
 
 GOLDEN = Path(__file__).parent / "data" / "prompts"
 REWRITE = os.environ.get("SOA_REWRITE_PROMPTS") == "1"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from prompt_cases import Calls, ask, state
 from soa_agents.swarm.actions import Verify
 from soa_agents.swarm.code import Written
-from soa_agents.swarm.conventions import required_python
 from soa_agents.swarm.events import Target
 from soa_agents.swarm.state import Progress
-from soa_agents.swarm.thinning import thinned
-from soa_agents.swarm.views import View, Viewer
+from soa_agents.swarm.views.conventions import required_python
+from soa_agents.swarm.views.thinning import thinned
+from soa_agents.swarm.views.view import View, Viewer
 from soa_agents.verify.report import Report, Selection, TestResult
 from soa_agents.workspace.ids import FunctionId
 

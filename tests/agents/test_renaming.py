@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from soa_agents.swarm.renaming import Renaming, renamed
+from soa_agents.swarm.assembly.renaming import Renaming, renamed
 
 NAME, METHOD, PUBLIC = Renaming("_x", "_x_2"), Renaming("_x", "_x_2", "Box"), Renaming("get", "get_2", "Box")
 

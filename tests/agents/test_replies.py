@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soa_agents.errors import CallFailed, Refused, ReplyError
 from soa_agents.swarm.code import Written
-from soa_agents.swarm.replies import Expect, read_code, read_prose, read_stubs, read_tests
-from soa_agents.swarm.target import check_signature
+from soa_agents.swarm.replies.reply import Expect, read_code, read_prose, read_stubs, read_tests
+from soa_agents.swarm.replies.target import check_signature
 from soa_agents.workspace.ids import FunctionId
 
 MODULE = '''\

@@ -23,7 +23,7 @@ from soa_agents.jobs import run_job
 from soa_agents.models.port import Prompt, Reply, Usage
 from soa_agents.protocols.each import accepted_pieces
 from soa_agents.swarm.actions import Ask, Stop
-from soa_agents.swarm.assemble import Piece
+from soa_agents.swarm.assembly.assemble import Piece
 from soa_agents.swarm.engine import Engine, Ports
 from soa_agents.swarm.events import ActionStarted, Event, JobEnded, JobRequested, Replied, Verified
 from soa_agents.swarm.fold import replay, without_lost_starts

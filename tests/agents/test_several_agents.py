@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from soa_agents.patch import Patch
 from soa_agents.settings import Limits
 from soa_agents.swarm import candidate
-from soa_agents.swarm.assemble import Piece, assemble
+from soa_agents.swarm.assembly.assemble import Piece, assemble
 from soa_agents.swarm.code import Definition, Written
 from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.functions import functions
@@ -294,8 +294,8 @@ def test_what_nobody_wrote_stays(swarm: tuple[dict[str, str], list[Author]], ord
 
 HASHED = """
 from soa_agents.errors import ReplyError
-from soa_agents.swarm.assemble import Piece, assemble
-from soa_agents.swarm.replies import Expect, read_code
+from soa_agents.swarm.assembly.assemble import Piece, assemble
+from soa_agents.swarm.replies.reply import Expect, read_code
 from soa_agents.workspace.ids import FunctionId
 
 names = ["_alpha", "_beta", "_gamma", "_delta"]

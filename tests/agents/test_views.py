@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prompt_cases import CASES, CHILD, INVOICE, METHOD, ROOT, TESTS, TEXTS, ask, fresh, grown, state, viewer
 from soa_agents.models.port import Prompt
 from soa_agents.swarm.events import Target
-from soa_agents.swarm.skim import brief, head, skim
-from soa_agents.swarm.views import Viewer, explain, tokens
+from soa_agents.swarm.views.skim import brief, head, skim
+from soa_agents.swarm.views.view import Viewer, explain, tokens
 from soa_agents.verify.report import Report, TestResult
 
 

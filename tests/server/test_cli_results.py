@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from soa_agents.patch import Edit, Patch, make_edit, make_patch
 from soa_agents.settings import Settings
-from soa_agents.swarm import assemble
+from soa_agents.swarm.assembly import assemble
 from soa_agents.swarm.job import Flag, JobResult, JobUpdate, Tally, TestsChange
 from soa_server.cli import jobs
 from soa_server.cli.options import Output, Workspace

@@ -13,8 +13,8 @@ from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.events import Goal, JobStarted, Target
 from soa_agents.swarm.fold import begin
 from soa_agents.swarm.job import StartJob
-from soa_agents.swarm.views import Row
-from soa_agents.swarm.views import explain as rows
+from soa_agents.swarm.views.view import Row
+from soa_agents.swarm.views.view import explain as rows
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import tests_reaching
 

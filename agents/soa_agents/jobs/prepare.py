@@ -13,8 +13,8 @@ from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
 from soa_agents.swarm.family import source_of
 from soa_agents.swarm.job import StartJob
-from soa_agents.swarm.lookup import module_name
-from soa_agents.swarm.target import check_signature
+from soa_agents.swarm.replies.target import check_signature
+from soa_agents.swarm.views.lookup import module_name
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.swarm.views import Viewer
+from soa_agents.swarm.views.view import Viewer
 from soa_agents.verify.brief import for_model
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import tests_reaching

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Action, Stop, Verdict, Verify
-from soa_agents.swarm.assemble import Piece
+from soa_agents.swarm.assembly.assemble import Piece
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Selection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from soa_agents.patch import Patch
-from soa_agents.swarm.assemble import Piece, assemble, stubs_patch, tests_patch
+from soa_agents.swarm.assembly.assemble import Piece, assemble, stubs_patch, tests_patch
 from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.ids import FunctionId
 

@@ -10,7 +10,7 @@ from soa_agents.errors import ReplyError
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.code import Definition, Written
 from soa_agents.swarm.imports import module_names
-from soa_agents.swarm.replies import Expect
+from soa_agents.swarm.replies.reply import Expect
 from soa_agents.swarm.source import words
 from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.functions import dedented, functions

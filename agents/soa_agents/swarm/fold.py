@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from soa_agents.errors import CallFailed, ReplyError
-from soa_agents.swarm import candidate, judge, replies
+from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import (
@@ -24,6 +24,7 @@ from soa_agents.swarm.events import (
     Verified,
 )
 from soa_agents.swarm.family import adopt, expectation, source_of
+from soa_agents.swarm.replies import reply as replies
 from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
 from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId

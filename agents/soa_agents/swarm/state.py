@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from soa_agents.models.port import Usage
 from soa_agents.swarm.actions import Ask, Stop, Verdict, Verify
-from soa_agents.swarm.assemble import Piece
+from soa_agents.swarm.assembly.assemble import Piece
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import JobStarted, Target
 from soa_agents.verify.report import Report

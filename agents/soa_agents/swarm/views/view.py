@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 
 from soa_agents.models.port import Message, Prompt, Step
 from soa_agents.prompts import loader
-from soa_agents.swarm import conventions
 from soa_agents.swarm.actions import Ask
-from soa_agents.swarm.elsewhere import Graph
-from soa_agents.swarm.fitting import fit, tokens
-from soa_agents.swarm.lookup import module_name
 from soa_agents.swarm.state import State
-from soa_agents.swarm.subject import Subject
+from soa_agents.swarm.views import conventions
+from soa_agents.swarm.views.elsewhere import Graph
+from soa_agents.swarm.views.fitting import fit, tokens
+from soa_agents.swarm.views.lookup import module_name
+from soa_agents.swarm.views.subject import Subject
 from soa_agents.verify import brief
 from soa_agents.verify.report import Report
 from soa_agents.workspace.ids import FunctionId

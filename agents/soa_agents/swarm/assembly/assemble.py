@@ -14,11 +14,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from soa_agents.patch import Edit, Patch, make_edit, make_patch
+from soa_agents.swarm.assembly.layout import File, file_of
+from soa_agents.swarm.assembly.pieces import Piece, merge_names
+from soa_agents.swarm.assembly.renaming import Renaming, renamed
 from soa_agents.swarm.code import Def, Definition
 from soa_agents.swarm.imports import bindings, names
-from soa_agents.swarm.layout import File, file_of
-from soa_agents.swarm.pieces import Piece, merge_names
-from soa_agents.swarm.renaming import Renaming, renamed
 from soa_agents.swarm.source import cut
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tree_sitter import Node
 
-from soa_agents.swarm.around import bounded
+from soa_agents.swarm.views.around import bounded
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.syntax import Syntax, parse, walk
 

@@ -17,8 +17,8 @@ from soa_agents.swarm.imports import (
     single_imports,
     top_level,
 )
+from soa_agents.swarm.replies.target import LOCALS, Expect, decorators, is_overload
 from soa_agents.swarm.source import cut
-from soa_agents.swarm.target import LOCALS, Expect, decorators, is_overload
 
 
 @dataclass(slots=True)

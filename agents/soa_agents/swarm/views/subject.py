@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from soa_agents.swarm import around, conventions, elsewhere, exhibits, material
 from soa_agents.swarm.actions import Ask
-from soa_agents.swarm.bindings import words
 from soa_agents.swarm.code import Written
-from soa_agents.swarm.fitting import Section, of_pieces, of_text
-from soa_agents.swarm.lookup import module_name
-from soa_agents.swarm.material import Focus, Piece
-from soa_agents.swarm.skim import Skim, head, skim
 from soa_agents.swarm.state import Node, State
-from soa_agents.swarm.support import support
+from soa_agents.swarm.views import around, conventions, elsewhere, exhibits, material
+from soa_agents.swarm.views.bindings import words
+from soa_agents.swarm.views.fitting import Section, of_pieces, of_text
+from soa_agents.swarm.views.lookup import module_name
+from soa_agents.swarm.views.material import Focus, Piece
+from soa_agents.swarm.views.skim import Skim, head, skim
+from soa_agents.swarm.views.support import support
 from soa_agents.verify.report import Report
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
@@ -25,7 +25,7 @@ from soa_agents.workspace.outline import docstring_place
 from soa_agents.workspace.snapshot import is_test_file
 
 if TYPE_CHECKING:
-    from soa_agents.swarm.views import Viewer
+    from soa_agents.swarm.views.view import Viewer
 
 
 class Subject:

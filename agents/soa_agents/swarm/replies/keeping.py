@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from soa_agents.errors import ReplyError
 from soa_agents.swarm.code import Definition, Written, definition, docstring_node
-from soa_agents.swarm.gathering import Found
 from soa_agents.swarm.imports import bindings, imported, meanings
+from soa_agents.swarm.replies.gathering import Found
+from soa_agents.swarm.replies.target import Expect, check_whole
 from soa_agents.swarm.source import words
-from soa_agents.swarm.target import Expect, check_whole
 
 
 def keep(source: str, found: Found, expect: Expect) -> Written:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from soa_agents.errors import CallFailed, Refused, ReplyError
-from soa_agents.swarm.blocks import PYTHON, Block, complaint
 from soa_agents.swarm.code import Def, definition, is_stub, signature_difference
 from soa_agents.swarm.imports import inner_statements
+from soa_agents.swarm.replies.blocks import PYTHON, Block, complaint
 from soa_agents.swarm.source import parts, stub_of
 from soa_agents.workspace.ids import FunctionId
 

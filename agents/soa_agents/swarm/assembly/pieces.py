@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from soa_agents.swarm.assembly.renaming import Renaming, renamed
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.imports import meanings, module_names
-from soa_agents.swarm.renaming import Renaming, renamed
 from soa_agents.swarm.source import words
 from soa_agents.workspace.ids import FunctionId
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from tree_sitter import Node
 
-from soa_agents.swarm.bindings import Binding, bindings
+from soa_agents.swarm.views.bindings import Binding, bindings
 from soa_agents.workspace.functions import (
     Function,
     dedented,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from soa_agents.swarm.bindings import words
-from soa_agents.swarm.material import Focus, Piece, attributes
-from soa_agents.swarm.skim import brief, indented
+from soa_agents.swarm.views.bindings import words
+from soa_agents.swarm.views.material import Focus, Piece, attributes
+from soa_agents.swarm.views.skim import brief, indented
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import class_header, docstring_place, signature

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from soa_agents.swarm.bindings import Binding, words
-from soa_agents.swarm.lookup import find_class
-from soa_agents.swarm.skim import (
+from soa_agents.swarm.views.bindings import Binding, words
+from soa_agents.swarm.views.lookup import find_class
+from soa_agents.swarm.views.skim import (
     Class,
     Skim,
     brief,

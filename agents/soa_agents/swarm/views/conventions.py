@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from soa_agents.swarm.skim import Skim
+from soa_agents.swarm.views.skim import Skim
 
 _NOTES = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md", "CONTRIBUTING.rst")
 _TELLING = re.compile(

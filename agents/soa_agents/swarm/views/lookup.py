@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
-from soa_agents.swarm.skim import Skim, skim
+from soa_agents.swarm.views.skim import Skim, skim
 
 
 def find(file: Skim, texts: Mapping[str, str], name: str, hops: int = 3) -> tuple[Skim, str] | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ast
 
 from soa_agents.errors import ReplyError
-from soa_agents.swarm.blocks import abstention, answer, blocks_of, only_block
 from soa_agents.swarm.code import Def, Definition, Stubs, Written, docstring_node, is_stub
-from soa_agents.swarm.gathering import Found, Gatherer
 from soa_agents.swarm.imports import bindings, new_imports
-from soa_agents.swarm.keeping import keep
-from soa_agents.swarm.source import cut, words
-from soa_agents.swarm.target import (
+from soa_agents.swarm.replies.blocks import abstention, answer, blocks_of, only_block
+from soa_agents.swarm.replies.gathering import Found, Gatherer
+from soa_agents.swarm.replies.keeping import keep
+from soa_agents.swarm.replies.target import (
     Expect,
     check_target,
     decorators,
@@ -24,6 +23,7 @@ from soa_agents.swarm.target import (
     readable,
     what_to_send,
 )
+from soa_agents.swarm.source import cut, words
 from soa_agents.workspace.ids import FunctionId
 
 __all__ = ["Expect", "read_code", "read_prose", "read_stubs", "read_tests"]

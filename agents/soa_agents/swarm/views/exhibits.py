@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from soa_agents.swarm.bindings import words
-from soa_agents.swarm.lookup import find_class
-from soa_agents.swarm.material import Focus, name_parts
-from soa_agents.swarm.skim import Skim, class_line, indented, skim
-from soa_agents.swarm.thinning import thinned
+from soa_agents.swarm.views.bindings import words
+from soa_agents.swarm.views.lookup import find_class
+from soa_agents.swarm.views.material import Focus, name_parts
+from soa_agents.swarm.views.skim import Skim, class_line, indented, skim
+from soa_agents.swarm.views.thinning import thinned
 from soa_agents.verify.report import Report, TestResult
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.ids import FunctionId

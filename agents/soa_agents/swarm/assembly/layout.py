@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from soa_agents.patch import Edit, Group, make_edit
+from soa_agents.swarm.assembly.pieces import Piece
 from soa_agents.swarm.code import Def, definition, signature_difference
 from soa_agents.swarm.imports import Statement, bindings, import_place, imported, missing, top_level
-from soa_agents.swarm.pieces import Piece
 from soa_agents.swarm.source import indented, parts
 from soa_agents.workspace.functions import Function, dedented, functions, indent_at
 from soa_agents.workspace.ids import FunctionId

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
-from soa_agents.swarm.lookup import find, module_name
-from soa_agents.swarm.material import Focus, Piece, is_short, listed, name_parts
-from soa_agents.swarm.skim import Skim, brief, class_line, counts, indented, skim
+from soa_agents.swarm.views.lookup import find, module_name
+from soa_agents.swarm.views.material import Focus, Piece, is_short, listed, name_parts
+from soa_agents.swarm.views.skim import Skim, brief, class_line, counts, indented, skim
 from soa_agents.workspace.functions import Function, dedented, functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file

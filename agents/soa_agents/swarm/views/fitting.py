@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from soa_agents.swarm.material import Piece
+from soa_agents.swarm.views.material import Piece
 
 _HEADING = 12  # tokens around one section
 

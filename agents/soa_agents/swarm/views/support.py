@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 
-from soa_agents.swarm.around import bounded
-from soa_agents.swarm.bindings import words
-from soa_agents.swarm.exhibits import Shown
-from soa_agents.swarm.lookup import find
-from soa_agents.swarm.material import Piece
-from soa_agents.swarm.skim import Skim, class_line, indented, skim
+from soa_agents.swarm.views.around import bounded
+from soa_agents.swarm.views.bindings import words
+from soa_agents.swarm.views.exhibits import Shown
+from soa_agents.swarm.views.lookup import find
+from soa_agents.swarm.views.material import Piece
+from soa_agents.swarm.views.skim import Skim, class_line, indented, skim
 from soa_agents.workspace.functions import Function, dedented
 from soa_agents.workspace.outline import class_header
 from soa_agents.workspace.snapshot import is_test_file

@@ -1,0 +1,1 @@
+"""From the agents' functions to one candidate patch."""
