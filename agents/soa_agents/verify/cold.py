@@ -148,14 +148,15 @@ class ColdRunner:
         def text(path: str) -> str | None:
             return files[path].decode("utf-8", "replace") if path in files else read_text(self.root / path)
 
-        found = records.results(session, records.Names(self.prefix, text))
+        names = records.Names(self.prefix, text)
+        found = records.results(session, names)
         run = Run(self.root, self.prefix, self.interpreter.path, self.settings, self.limits, tests.everything)
         fault, problem = diagnose(run, session, ended, tampered(session.files, true_bytes))
         if session.running:
             outcome: Literal["timeout", "error"] = "timeout" if fault in ("hang", "time") else "error"
             found.append(TestResult(self.prefix + session.running, outcome, message=problem))
         found += records.missing(tests.tests, found)
-        return Report(tuple(found), problem, 0.0, fault)
+        return Report(tuple(found), problem, 0.0, fault, imported=names.ran(session.imported))
 
 
 @dataclass(frozen=True, slots=True)

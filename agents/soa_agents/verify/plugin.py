@@ -173,7 +173,8 @@ class Plugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: Any) -> None:
-        """Before pytest-cov looks at its options: measuring is not what this run is for."""
+        """Before pytest-cov looks at its options: measuring is not what this run is for; recording is."""
+        self.recorder.start()
         if hasattr(early_config.known_args_namespace, "no_cov"):
             early_config.known_args_namespace.no_cov = True
 
@@ -191,7 +192,6 @@ class Plugin:
         self.own_doctests = getattr(config.option, "doctestmodules", False)
         if self.wanted is None:
             config.args.extend(name for name in self.doctests if name not in config.args)
-        self.recorder.start()
         yield
 
     @pytest.hookimpl(hookwrapper=True)
@@ -233,7 +233,10 @@ class Plugin:
         files = {str(item.path) for item in kept}
         files |= {p.__file__ for p in config.pluginmanager.get_plugins() if _is_conftest(p)}
         files |= {str(config.inipath)} if config.inipath else set()
-        self.results.tell("collected", count=len(kept), files=self._hashes(files))
+        imported = self.recorder.take()
+        self.recorder.since |= imported  # a test server asks for them as well
+        told = {"count": len(kept), "files": self._hashes(files), "imported": self._below(imported)}
+        self.results.tell("collected", **told)
 
     def _is_wanted(self, item: Any) -> bool:
         example = self.examples[item.nodeid] = self._example(item)
@@ -321,7 +324,6 @@ class Plugin:
         for definitions in (info.name2fixturedefs if info else {}).values():
             for definition in definitions:
                 ran |= self.fixtures.get(id(definition), (None, set()))[1]
-        below = [(self.places.relative(path), line) for path, line in ran]
         self.results.tell(
             "test",
             nodeid=self.places.nodeid(item),
@@ -331,8 +333,13 @@ class Plugin:
             frames=self.told.frames,
             output=_tail(self.told.output, self.cap),
             doctest=self.examples.get(item.nodeid),
-            ran=sorted(pair for pair in below if pair[0]),
+            ran=self._below(ran),
         )
+
+    def _below(self, ran: set[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Functions as (path, line), those of the folder alone."""
+        below = ((self.places.relative(path), line) for path, line in ran)
+        return sorted((path, line) for path, line in below if path)
 
     def _message(self, excinfo: Any, report: Any) -> str:
         if excinfo.typename in _DOCTEST_PROBLEMS:

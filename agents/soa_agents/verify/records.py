@@ -25,6 +25,7 @@ class Session:
     broken: dict[str, str] = field(default_factory=dict)  # file that cannot be collected -> why
     files: Mapping[str, str] = field(default_factory=dict)  # what decided over the tests -> sha256
     collected: int = 0
+    imported: list[list[Any]] = field(default_factory=list)  # functions that ran until then: (path, line)
     running: str = ""  # the test that was started and has not ended
     status: int | None = None  # pytest's exit status, once it has told it
 
@@ -45,6 +46,7 @@ class Session:
                 self.broken.setdefault(told["nodeid"], told["message"])
             case "collected":
                 self.collected, self.files = told["count"], told["files"]
+                self.imported = told["imported"]
             case "end":
                 self.status = told["status"]
 
@@ -82,14 +84,15 @@ class Names:
             frames=tuple(self._frame(*values) for values in told["frames"]),
             output=told["output"],
             doctest=FunctionId(self.prefix + example[0], example[1]) if example else None,
-            ran=self._ran(told["ran"]),
+            ran=self.ran(told["ran"]),
         )
 
     def _frame(self, path: str, line: int, name: str, source: str, first_line: int) -> Frame:
         function = self.function(path, first_line)
         return Frame(self.prefix + path, line, function.qualname if function else name, source)
 
-    def _ran(self, pairs: list[list[Any]]) -> tuple[FunctionId, ...]:
+    def ran(self, pairs: list[list[Any]]) -> tuple[FunctionId, ...]:
+        """The functions outside test files among (path, line)."""
         found = {self.function(path, line) for path, line in pairs if not is_test_file(path)}
         return tuple(sorted(f for f in found if f is not None))
 

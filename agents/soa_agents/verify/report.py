@@ -80,6 +80,7 @@ class Report:
     fault: Fault = ""  # the kind of `problem`
     rung: Rung = "cold"
     refused: str = ""  # why it took no quicker rung
+    imported: tuple[FunctionId, ...] = ()  # functions that ran before the first test, while modules loaded
 
     @property
     def tests(self) -> tuple[TestResult, ...]:
