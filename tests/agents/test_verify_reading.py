@@ -1,11 +1,9 @@
-"""What is read out of reports and candidates: flags, suspects, briefs, signatures, guarded files."""
+"""What is read out of reports: suspects, briefs, signatures, guarded files."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,103 +12,8 @@ from soa_agents.verify.brief import for_model, signature, tally
 from soa_agents.verify.guard import changes_tests, tampered
 from soa_agents.verify.records import missing
 from soa_agents.verify.report import Frame, Outcome, Report, TestResult
-from soa_agents.verify.screen import screen
 from soa_agents.verify.suspects import suspects
 from soa_agents.workspace.ids import FunctionId
-
-# --- the screen
-
-CHEATS = {
-    "caller": ("import sys\ndef f():\n    return sys._getframe(1).f_locals['expected']\n", {(3, "frame")}),
-    "renamed": ("from sys import _getframe as g\ndef f():\n    return g(1)\n", {(3, "frame")}),
-    "inspect": ("import inspect as i\ndef f():\n    return i.stack()[1]\n", {(3, "frame")}),
-    "traceback": ("def f(e):\n    return e.__traceback__.tb_frame\n", {(2, "frame")}),
-    "exit": ("def f():\n    import os\n    os._exit(0)\n", {(3, "ends the process")}),
-    "exit renamed": ("from os import _exit\ndef f():\n    _exit(0)\n", {(3, "ends the process")}),
-    "pytest": ("def f():\n    import pytest\n    pytest.skip()\n", {(2, "uses pytest")}),
-    "_pytest": ("def f():\n    from _pytest.runner import x\n", {(2, "reaches into pytest")}),
-    "imported by name": ("def f():\n    __import__('_pytest.runner')\n", {(2, "reaches into pytest")}),
-    "current test": ("import os\ndef f():\n    return os.environ['PYTEST_CURRENT_TEST']\n", {(3, "running")}),
-    "equal": ("class A:\n    def __eq__(self, other):\n        return True\n", {(2, "__eq__")}),
-    "unequal": ("class A:\n    def __ne__(self, o):\n        return False\n", {(2, "__ne__")}),
-    "lambda": ("class A:\n    __eq__ = lambda self, other: True\n", {(2, "__eq__")}),
-    "builtin": ("import builtins\ndef f():\n    builtins.sum = max\n", {(3, "builtin")}),
-    "builtin by setattr": (
-        "import builtins\ndef f():\n    setattr(builtins, 'sum', max)\n",
-        {(3, "builtin")},
-    ),
-    "objects": ("import gc\ndef f():\n    return gc.get_objects()\n", {(3, "objects of other code")}),
-    "memory": ("def f():\n    import ctypes\n", {(2, "ctypes")}),
-    "test file": ("def f():\n    return open('tests/test_f.py').read()\n", {(2, "opens a test file")}),
-    "test file by path": (
-        "from pathlib import Path\ndef f():\n    return Path('a/test_f.py').read_text()\n",
-        {(3, "opens a test file")},
-    ),
-    "test import": ("def f():\n    from tests.test_f import EXPECTED\n", {(2, "imports the tests")}),
-    "loaded modules": ("import sys\ndef f():\n    return sys.modules['test_f']\n", {(3, "loaded test")}),
-}
-
-
-@pytest.mark.parametrize("case", CHEATS)
-def test_a_known_cheat_is_flagged_at_its_line(case: str) -> None:
-    source, expected = CHEATS[case]
-    found = screen(source)
-    for line, words in expected:
-        assert any(flag.line == line and words in flag.why for flag in found), found
-
-
-HONEST = [
-    "def __eq__(self, other):\n    return isinstance(other, A) and self.x == other.x\n",
-    "def __eq__(self, other):\n    return NotImplemented\n",
-    "def __lt__(self, other):\n    raise NotImplementedError\n",
-    "import inspect\ndef f(g):\n    return inspect.signature(g)\n",
-    "import os\ndef f():\n    return os.environ['HOME']\n",
-    "def f(name):\n    return open(name).read() + open('latest.txt').read() + open('contest.py').read()\n",
-    "import sys\ndef main():\n    sys.exit(1)\n",
-    "import sys\ndef loaded():\n    return 'numpy' in sys.modules\n",
-    "def f(x):\n    try:\n        return x()\n    except ValueError:\n        pass\n",
-]
-
-
-@pytest.mark.parametrize("source", HONEST)
-def test_honest_code_is_not_flagged(source: str) -> None:
-    assert screen(source) == ()
-
-
-def test_few_functions_of_the_standard_library_are_flagged() -> None:
-    """The share of false alarms over ordinary code; what is flagged there really does these things."""
-    library = Path(ast.__file__).parent
-    names = (
-        "argparse",
-        "textwrap",
-        "statistics",
-        "fractions",
-        "difflib",
-        "csv",
-        "shlex",
-        "string",
-        "heapq",
-        "calendar",
-    )
-    counted = flagged = 0
-    for name in names:
-        text = (library / f"{name}.py").read_text("utf-8")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                counted += 1
-                flagged += bool(screen(ast.get_source_segment(text, node) or ""))
-    assert counted > 400
-    assert flagged / counted < 0.01
-
-
-def test_lines_are_counted_from_where_the_source_stands() -> None:
-    assert [f.line for f in screen("    def f():\n        import ctypes\n", 41)] == [42]
-
-
-@given(st.text(max_size=200))
-def test_any_text_can_be_screened(text: str) -> None:
-    screen(text)
-
 
 # --- reports
 

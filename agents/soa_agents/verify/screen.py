@@ -1,12 +1,20 @@
-"""Known ways to pass tests without doing the work. A hit is shown to the person; it refuses nothing. Pure."""
+"""Known ways to pass tests without doing the work. A hit is shown to the person; it refuses nothing. Pure.
+
+`cheats.py` says which names and texts are meant. Only what can be seen without running the code is seen here:
+an answer that is copied from the test's text looks like any other constant.
+"""
 
 from __future__ import annotations
 
 import ast
-import re
+import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from soa_agents.verify import cheats
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,156 +25,248 @@ class Flag:
     why: str
 
 
-_CALLER = "reads its caller's frame"
-_TESTS = "looks at the test that is running"
-_ENDS = "ends the process instead of returning"
-_MEMORY = "searches the objects of other code"
-
-_NAMES = {  # dotted name as written, by its ending
-    "sys._getframe": _CALLER,
-    "sys._current_frames": _CALLER,
-    "sys.settrace": "watches other code while it runs",
-    "sys.setprofile": "watches other code while it runs",
-    "inspect.currentframe": _CALLER,
-    "inspect.stack": _CALLER,
-    "inspect.getouterframes": _CALLER,
-    "os._exit": _ENDS,
-    "os.abort": _ENDS,
-    "os.kill": "sends signals to processes",
-    "gc.get_objects": _MEMORY,
-    "gc.get_referrers": _MEMORY,
-    "atexit.register": "acts after the tests have ended",
-}
-_ATTRIBUTES = {"f_back": _CALLER, "f_locals": _CALLER, "tb_frame": _CALLER, "__subclasses__": _MEMORY}
-_MODULES = {
-    "pytest": "uses pytest inside the program",
-    "_pytest": "reaches into pytest",
-    "unittest": "uses the test framework inside the program",
-    "ctypes": "reaches into memory with ctypes",
-    "soa_recorder": "reaches into SoA",
-    "soa_pytest_plugin": "reaches into SoA",
-}
-_COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
-_TEST_MODULE = re.compile(r"(^|\.)(test_\w+|\w+_test|conftest)(\.|$)|^tests?(\.|$)")
-_TEST_FILE = re.compile(r"(^|/)(test_\w*|\w*_test|conftest)\.py$|^tests?/")
-_PATCHED = "changes a builtin for everybody"
-
-
 def screen(source: str, first_line: int = 1) -> tuple[Flag, ...]:
     """The flags of `source`, which begins at line `first_line` of its file; () when it does not parse."""
     try:
         tree = ast.parse(textwrap.dedent(source))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return ()
     found = {Flag(line + first_line - 1, why) for line, why in _found(tree)}
     return tuple(sorted(found, key=lambda flag: (flag.line, flag.why)))
 
 
-def _found(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    names = _imported(tree)
-    for node in ast.walk(tree):
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the names of a text stand for: imports by local name, functions by name."""
+
+    imported: Mapping[str, str]
+    functions: Mapping[str, Function]
+
+    def dotted(self, node: ast.AST | None) -> str:
+        """`a.b.c` with `a` as it was imported, or an empty text when it is something else."""
         match node:
-            case ast.Import() | ast.ImportFrom():
-                yield from ((node.lineno, why) for why in _of_import(node))
-            case ast.Attribute() | ast.Name():
-                if why := _of_name(node, names):
-                    yield node.lineno, why
-            case ast.Constant(value=str(text)) if text == "PYTEST_CURRENT_TEST":
-                yield node.lineno, _TESTS
-            case ast.Call():
-                if why := _of_call(node):
-                    yield node.lineno, why
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as value):
-                if name in _COMPARISONS and _answers_always(value):
-                    yield node.lineno, f"answers {name} without looking at the other object"
-            case ast.Assign(targets=[*targets]):
-                yield from ((node.lineno, _PATCHED) for target in targets if _is_builtin(target))
-            case ast.Subscript(slice=ast.Constant(value=str(name))) if _TEST_MODULE.search(name):
-                if _dotted(node.value) == "sys.modules":
-                    yield node.lineno, "looks into a loaded test module"
-            case ast.FunctionDef() if node.name in _COMPARISONS and _answers_always(node):
-                yield node.lineno, f"answers {node.name} without looking at the other object"
-            case ast.ExceptHandler() if _swallows_assertions(node):
-                yield node.lineno, "catches the test's own assertion errors"
+            case ast.Name():
+                return self.imported.get(node.id, node.id)
+            case ast.Attribute():
+                base = self.dotted(node.value)
+                return f"{base}.{node.attr}" if base else ""
+        return ""
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
+def _found(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    known = _Known(dict(_imported(tree)), {f.name: f for f in ast.walk(tree) if isinstance(f, Function)})
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt | ast.expr | ast.ExceptHandler):
+            yield from ((node.lineno, why) for why in _of(node, known) if why)
+
+
+def _of(node: ast.stmt | ast.expr | ast.ExceptHandler, known: _Known) -> Iterator[str]:
+    """What one node is flagged for; empty texts stand for nothing."""
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            yield from _of_import(node)
+        case ast.Attribute() | ast.Name():
+            yield cheats.ATTRIBUTES.get(getattr(node, "attr", ""), "")
+            yield cheats.NAMES.get(known.dotted(node), "")
+        case ast.Constant(value=str(text)):
+            yield _of_text(text)
+        case ast.BinOp(op=ast.Add()):
+            yield _of_text(_joined(node))
+        case ast.Call():
+            yield from _of_call(node, known)
+        case ast.Subscript():
+            yield _of_subscript(node, known)
+        case ast.Dict():
+            named = zip(node.keys, node.values, strict=True)
+            yield from (_of_comparison(k.value, v, known) for k, v in named if isinstance(k, ast.Constant))
+        case ast.For():
+            yield _of_loop(node.iter, known)
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            yield from (_of_loop(part.iter, known) for part in node.generators)
+        case ast.Assign() | ast.AugAssign() | ast.AnnAssign() | ast.Delete():
+            yield from _of_assignment(node, known)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            yield _of_comparison(node.name, node, known)
+            yield _of_guard(node, known)
+        case ast.With() | ast.AsyncWith():
+            yield from (_of_suppress(item.context_expr, known) for item in node.items)
+        case ast.ExceptHandler() if known.dotted(node.type) == "AssertionError":
+            if not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
+                yield "catches the test's own assertion errors"
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Local name -> what it was imported as, so that `from os import _exit as leave` is seen."""
-    names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Import):
-            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
-    return names
+            tops = ((alias, alias.name.partition(".")[0]) for alias in node.names)
+            yield from ((a.asname, a.name) if a.asname else (top, top) for a, top in tops)
 
 
 def _of_import(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    else:
+        modules = [node.module] if node.module else [alias.name for alias in node.names]
     for module in modules:
-        if why := _MODULES.get(module.partition(".")[0]):
-            yield why
-        elif _TEST_MODULE.search(module) and not module.startswith("test.support"):
-            yield "imports the tests"
+        yield _of_module(module)
 
 
-def _of_name(node: ast.Attribute | ast.Name, names: dict[str, str]) -> str:
-    if isinstance(node, ast.Attribute) and node.attr in _ATTRIBUTES:
-        return _ATTRIBUTES[node.attr]
-    dotted = _dotted(node)
-    head, dot, rest = dotted.partition(".")
-    return _NAMES.get(names.get(head, head) + dot + rest, "")
+def _of_module(name: str) -> str:
+    if why := cheats.MODULES.get(name.partition(".")[0]):
+        return why
+    is_test = cheats.TEST_MODULE.search(name) and not name.startswith("test.support")
+    return "imports the tests" if is_test else ""
 
 
-def _of_call(node: ast.Call) -> str:
-    name = _dotted(node.func)
+def _of_text(text: str) -> str:
+    if text in cheats.HIDDEN:
+        return cheats.HIDDEN[text]
+    return next((why for pattern, why in cheats.TEXTS if pattern.fullmatch(text)), "")
+
+
+def _joined(node: ast.expr) -> str:
+    """The text that a sum of texts makes, or as much of it as can be read."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _joined(left) + _joined(right)
+    return "\0"
+
+
+def _of_call(node: ast.Call, known: _Known) -> Iterator[str]:
+    name = known.dotted(node.func)
     first = node.args[0] if node.args else None
+    text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+    about = known.dotted(first.func if isinstance(first, ast.Call) else first)
     if name == "__import__" or name.endswith("import_module"):
-        module = first.value if isinstance(first, ast.Constant) else ""
-        return _MODULES.get(str(module).partition(".")[0], "")
-    opens = name in ("open", "io.open", "Path", "pathlib.Path") or name.endswith(".open")
-    if opens and any(
-        isinstance(n, ast.Constant) and _is_test(n.value) for a in node.args for n in ast.walk(a)
-    ):
-        return "opens a test file"
-    if name == "setattr" and first is not None and _dotted(first) in ("builtins", "__builtins__"):
-        return _PATCHED
+        yield _of_module(text)
+    if name in ("exec", "eval"):
+        yield cheats.TEXT
+    if name in ("sys.modules.get", "sys.modules.pop") and cheats.TEST_MODULE.search(text):
+        yield cheats.LOADED
+    if name in ("list", "dict", "sorted", "tuple", "set", "iter") and about.startswith("sys.modules"):
+        yield cheats.SEARCHES
+    if name == "setattr" and len(node.args) == 3 and first is not None:
+        written = node.args[1].value if isinstance(node.args[1], ast.Constant) else "?"
+        yield _of_setting(about, str(written), known)
+        yield _of_comparison(written, node.args[2], known)
+    if name in (f"{builtins}.update" for builtins in cheats.BUILTINS):
+        yield cheats.PATCHED
+
+
+def _of_subscript(node: ast.Subscript, known: _Known) -> str:
+    key = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    if known.dotted(node.value) == "sys.modules" and isinstance(key, str) and cheats.TEST_MODULE.search(key):
+        return cheats.LOADED
     return ""
 
 
-def _is_test(value: object) -> bool:
-    return isinstance(value, str) and bool(_TEST_FILE.search(value))
+def _of_loop(node: ast.expr, known: _Known) -> str:
+    called = node.func if isinstance(node, ast.Call) else node
+    names = ("sys.modules", "sys.modules.values", "sys.modules.items", "sys.modules.copy")
+    return cheats.SEARCHES if known.dotted(called) in names else ""
 
 
-def _is_builtin(target: ast.expr) -> bool:
-    base = target.value if isinstance(target, ast.Attribute | ast.Subscript) else None
-    return base is not None and _dotted(base) in ("builtins", "__builtins__", "builtins.__dict__")
+def _of_assignment(
+    node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete, known: _Known
+) -> Iterator[str]:
+    targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else [node.target]
+    value = None if isinstance(node, ast.Delete) else node.value
+    for target in targets:
+        match target:
+            case ast.Attribute(value=owner, attr=name):
+                yield _of_setting(known.dotted(owner), name, known)
+                yield _of_comparison(name, value, known)
+            case ast.Subscript(value=owner) if known.dotted(owner) in cheats.BUILTINS:
+                yield cheats.PATCHED
+            case ast.Subscript(value=owner) if known.dotted(owner) == "sys.modules":
+                yield cheats.IMPORTS
+            case ast.Name(id=name):
+                yield _of_comparison(name, value, known)
 
 
-def _answers_always(node: ast.FunctionDef | ast.Lambda) -> bool:
-    """A comparison that answers with a constant and never looks at its other operand."""
-    if len(node.args.args) < 2:
-        return False
-    other = node.args.args[1].arg
-    if any(isinstance(n, ast.Name) and n.id in (other, "NotImplemented") for n in ast.walk(node)):
-        return False
-    if isinstance(node, ast.Lambda):
-        return isinstance(node.body, ast.Constant)
-    return any(isinstance(n, ast.Return) and isinstance(n.value, ast.Constant) for n in ast.walk(node))
+def _of_setting(owner: str, name: str, known: _Known) -> str:
+    """What it means to set the attribute `name` of `owner`."""
+    if owner in cheats.BUILTINS:
+        return cheats.PATCHED
+    if name == "__code__":
+        return cheats.CODE
+    tops = {thing.partition(".")[0] for thing in known.imported.values()} & sys.stdlib_module_names
+    free = {owner, f"{owner}.{name}"} & cheats.FREE_TO_SET
+    return f"changes {owner}.{name} for everybody" if owner.partition(".")[0] in tops and not free else ""
 
 
-def _swallows_assertions(node: ast.ExceptHandler) -> bool:
-    return (
-        node.type is not None
-        and _dotted(node.type) == "AssertionError"
-        and all(isinstance(statement, ast.Pass) for statement in node.body)
+def _of_comparison(name: object, value: ast.AST | None, known: _Known) -> str:
+    """Whether `value` is put in place as the comparison `name` and never looks at what it compares with."""
+    if name not in cheats.ASKED:
+        return ""
+    if isinstance(value, ast.Name):
+        value = known.functions.get(value.id)
+    if isinstance(value, ast.Lambda | Function) and _answers_always(value, known):
+        return f"answers {name} without looking at the other object"
+    return ""
+
+
+def _answers_always(node: Function | ast.Lambda, known: _Known) -> bool:
+    arguments = [*node.args.posonlyargs, *node.args.args]
+    other = arguments[1].arg if len(arguments) > 1 else node.args.vararg.arg if node.args.vararg else ""
+    body = [ast.Return(node.body)] if isinstance(node, ast.Lambda) else node.body
+    used = {n.id for statement in body for n in _live(statement, known) if isinstance(n, ast.Name)}
+    answers = any(isinstance(n, ast.Return) and n.value for s in body for n in ast.walk(s))
+    return bool(other) and answers and not used & {other, "NotImplemented"}
+
+
+def _live(node: ast.AST, known: _Known) -> Iterator[ast.AST]:
+    """The nodes below that can make a difference to what is answered."""
+    match node:
+        case ast.Delete() | ast.Expr(value=ast.Name() | ast.Constant()):
+            return
+        case ast.Assign(targets=[ast.Name(id="_")]):
+            return
+        case ast.Compare(left=left, comparators=[right]) if ast.dump(left) == ast.dump(right):
+            return
+        case ast.Call(args=[_, ast.Name(id="object")]) if known.dotted(node.func) == "isinstance":
+            return
+        case ast.BoolOp(op=ast.Or(), values=values) if any(_is_true(value) for value in values):
+            return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _live(child, known)
+
+
+def _is_true(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and bool(node.value)
+
+
+def _of_guard(node: Function, known: _Known) -> str:
+    """Whether a context manager swallows whatever fails inside its `with` block."""
+    if node.name in ("__exit__", "__aexit__"):
+        given = {a.arg for a in (*node.args.args[1:], node.args.vararg) if a}
+        used = {n.id for s in node.body for n in _live(s, known) if isinstance(n, ast.Name)}
+        true = any(isinstance(n, ast.Return) and n.value and _is_true(n.value) for n in ast.walk(node))
+        return "swallows what fails inside its with block" if true and not given & used else ""
+    if any(known.dotted(d).endswith("contextmanager") for d in node.decorator_list):
+        for attempt in (n for n in ast.walk(node) if isinstance(n, ast.Try)):
+            yields = any(isinstance(n, ast.Yield) for s in attempt.body for n in ast.walk(s))
+            if yields and any(_swallows(handler, known) for handler in attempt.handlers):
+                return "swallows what fails inside its with block"
+    return ""
+
+
+def _swallows(handler: ast.ExceptHandler, known: _Known) -> bool:
+    kinds: Iterable[ast.expr | None] = (
+        handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     )
+    wide = any(kind is None or known.dotted(kind) in cheats.SEEN_AS_FAILURE for kind in kinds)
+    return wide and not any(isinstance(n, ast.Raise) for n in ast.walk(handler))
 
 
-def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = _dotted(node.value)
-        return f"{base}.{node.attr}" if base else ""
-    return ""
+def _of_suppress(node: ast.expr, known: _Known) -> str:
+    if not isinstance(node, ast.Call) or not known.dotted(node.func).endswith("suppress"):
+        return ""
+    wide = any(known.dotted(kind) in cheats.SEEN_AS_FAILURE - {"Exception"} for kind in node.args)
+    return "catches the test's own assertion errors" if wide else ""
