@@ -11,6 +11,7 @@ import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from soa_agents.swarm.code import Def, definition, docstring_node, same_code
 
@@ -178,6 +179,7 @@ def _joined(lines: Sequence[str]) -> str:
     return "\n".join(lines).rstrip()
 
 
+@lru_cache(maxsize=16)  # every helper of a reply is cut out of the same text
 def _inside_strings(source: str) -> frozenset[int]:
     """Rows that begin inside a string literal which is no docstring."""
     rows: set[int] = set()
