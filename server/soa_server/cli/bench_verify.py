@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from soa_agents.verify.ladder import Ladder
 from soa_agents.workspace.snapshot import is_test_file
 
 _SECONDS = 10.0  # one test's time limit while measuring
+_AT_ONCE = 2  # candidates that are compared at a time
 
 
 @click.command(short_help="Compare test servers with plain pytest.")
@@ -46,11 +48,16 @@ def command(
     kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
     for project in projects:
         root = project.resolve()
-        bench = _Bench(root, kept.get(root.name, {}), named or _test_files(root, files))
-        kept[root.name] = asyncio.run(bench.run(pairs, timings, seconds))
-        click.echo(f"{root.name}: {_line(kept[root.name])}")
-        if file is not None:
-            file.write_text(json.dumps(kept, indent=1) + "\n")
+
+        def keep() -> None:
+            if file is not None:
+                file.write_text(json.dumps(kept, indent=1) + "\n")
+
+        ours = kept.setdefault(root.name, {})
+        bench = _Bench(root, ours, named or _test_files(root, files), keep)
+        asyncio.run(bench.run(pairs, timings, seconds))
+        keep()
+        click.echo(f"{root.name}: {_line(ours)}")
 
 
 def _test_files(root: Path, count: int) -> tuple[str, ...]:
@@ -75,17 +82,20 @@ def _python_files(root: Path) -> Iterator[Path]:
 class _Bench:
     """One project's measuring."""
 
-    def __init__(self, root: Path, kept: dict[str, Any], files: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, kept: dict[str, Any], files: Sequence[str], keep: Callable[[], None]
+    ) -> None:
         self.root = root
-        self.kept = kept
+        self.kept = kept  # the project's part of the result file; `keep` writes that file
+        self.keep = keep
         self.files = files
         settings = TestSettings(timeout_seconds=_SECONDS)
         interpreter = find(root, "", {})
         self.cold = ColdRunner.open(root, interpreter, settings, Limits())
         self.ladder = Ladder(self.cold, idle=16)
 
-    async def run(self, pairs: int, timings: int, seconds: float) -> dict[str, Any]:
-        """Everything, as it is kept in the result file."""
+    async def run(self, pairs: int, timings: int, seconds: float) -> None:
+        """Everything, into `kept`."""
         among = await measure.subjects(self.cold, self.files)
         if not among:
             raise click.ClickException(f"No test of {self.root} passes and runs a function of it.")
@@ -95,7 +105,6 @@ class _Bench:
             await self._compare(among, pairs, seconds)
         finally:
             await self.ladder.close()
-        return self.kept
 
     async def _time(self, among: list[measure.Subject], timings: int) -> None:
         todo: list[measure.Candidate] = []
@@ -111,15 +120,23 @@ class _Bench:
         self.kept["two_workers"] = await measure.two_workers(self.ladder, todo)
 
     async def _compare(self, among: list[measure.Subject], pairs: int, seconds: float) -> None:
+        """Compare `_AT_ONCE` candidates at a time; what is known so far is kept after each of them."""
         found = measure.from_json(self.kept.get("equality", {}))
-        number, goal = self.kept.get("next", 0), found.pairs + pairs
+        first, goal = self.kept.get("next", 0), found.pairs + pairs
         end = time.monotonic() + seconds
-        while found.pairs < goal and time.monotonic() < end:
-            one = measure.candidate(self.root, among, number)
-            number += 1
-            if one is not None:
-                await measure.compare(self.ladder, one, found)
-        self.kept |= {"equality": measure.as_json(found), "next": number}
+        numbers = itertools.count(first)
+
+        async def work() -> None:
+            while found.pairs < goal and time.monotonic() < end:
+                number = next(numbers)
+                one = measure.candidate(self.root, among, number)
+                if one is not None:
+                    await measure.compare(self.ladder, one, found)
+                self.kept |= {"equality": measure.as_json(found), "next": max(number + 1, self.kept["next"])}
+                self.keep()
+
+        self.kept |= {"equality": measure.as_json(found), "next": first}
+        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
 
 
 def _line(kept: dict[str, Any]) -> str:
