@@ -189,7 +189,7 @@ CASES = [
         "def _g(x):\n    return x\n\n\ndef o(n):\n    def f(x):\n        return _g(x)\n    return f\n",
     ),
     (
-        "imports behind the last one",
+        "imports where their order wants them",
         "import os  # noqa\nfrom typing import (\n    Any,\n)\n\n\ndef f(x):\n    ...\n",
         [
             target(
@@ -199,7 +199,7 @@ CASES = [
                 ),
             )
         ],
-        "import os  # noqa\nfrom typing import (\n    Any,\n)\nimport re\n\n\ndef f(x):\n    return re\n",
+        "import os  # noqa\nimport re\nfrom typing import (\n    Any,\n)\n\n\ndef f(x):\n    return re\n",
     ),
     (
         "imports behind a docstring",
@@ -246,7 +246,7 @@ CASES = [
                 "_g", "f", written("def _g():\n    return 1", imports=("from a import b", "from a import c"))
             ),
         ],
-        "import os\nfrom a import b, c\n\n\ndef _g():\n    return 1\n\n\ndef f(x):\n    return x\n",
+        "import os\n\nfrom a import b, c\n\n\ndef _g():\n    return 1\n\n\ndef f(x):\n    return x\n",
     ),
     (
         "an import under try stays as it is",
@@ -373,6 +373,62 @@ def test_a_stub_with_comments_is_found_again_by_its_name() -> None:
 @pytest.mark.parametrize(("text", "pieces", "after"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_the_patch(text: str, pieces: list[Piece], after: str) -> None:
     assert assembled(text, *pieces) == after
+
+
+FROM_TYPING = "from typing import (\n    Any,\n    Union,\n)\n"
+HEADERS: list[tuple[str, list[str], str]] = [  # a module's head, what is imported, the head then
+    ("from b import c\n", ["import re"], "import re\n\nfrom b import c\n"),
+    ("# About b.\nimport b\n", ["import re"], "# About b.\nimport re\n\nimport b\n"),
+    ("import os\n\n# About b.\nimport b\n", ["import a"], "import os\n\nimport a\n# About b.\nimport b\n"),
+    (
+        "import os\n\n# Ours.\nimport b\nimport c\n",
+        ["import a"],
+        "import os\n\nimport a\n# Ours.\nimport b\nimport c\n",
+    ),
+    (
+        "import os\nimport sys\n",
+        ["import re", "import abc"],
+        "import abc\nimport os\nimport re\nimport sys\n",
+    ),
+    ("import sys\nimport os\n", ["import re"], "import sys\nimport os\nimport re\n"),
+    ("import os\nfrom abc import ABC\n", ["import re"], "import os\nimport re\nfrom abc import ABC\n"),
+    ("from abc import ABC\nimport os\n", ["import json"], "from abc import ABC\nimport json\nimport os\n"),
+    ("import os\n\nfrom . import a\n", ["import b"], "import os\n\nimport b\n\nfrom . import a\n"),
+    ("import os\n", ["from .a import b", "import c"], "import os\n\nimport c\n\nfrom .a import b\n"),
+    ("from abc import ABC\n", ["from abc import abstractmethod"], "from abc import ABC, abstractmethod\n"),
+    ("from a import b, d\n", ["from a import c, e"], "from a import b, c, d, e\n"),
+    (FROM_TYPING, ["from typing import Set"], FROM_TYPING.replace("    U", "    Set,\n    U")),
+    (FROM_TYPING, ["from typing import Z"], FROM_TYPING.replace("Union,", "Union,\n    Z,")),
+    (
+        "from a import (b,\n               d)\n",
+        ["from a import c"],
+        "from a import (b,\n               c,\n               d)\n",
+    ),
+    ("from a import b  # noqa\n", ["from a import c"], "from a import b, c  # noqa\n"),
+    (
+        "from a import (\n    b,  # noqa\n)\n",
+        ["from a import c"],
+        "from a import (\n    b,  # noqa\n)\nfrom a import c\n",
+    ),
+    ("from a import *\n", ["from a import c"], "from a import *\nfrom a import c\n"),
+    (
+        "import a\nsys.path.insert(0, a.b)\nimport z\n",
+        ["import c"],
+        "import a\nsys.path.insert(0, a.b)\nimport c\nimport z\n",
+    ),
+    ("import os; import z\n", ["import abc"], "import abc\nimport os; import z\n"),
+]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(("head", "wanted", "after"), HEADERS)
+def test_imports_stand_where_a_person_would_put_them(
+    head: str, wanted: list[str], after: str, newline: str
+) -> None:
+    rest = "\n\ndef f(x):\n    ...\n"
+    piece = target("f", written("def f(x):\n    return 1", imports=tuple(wanted)))
+    text = (head + rest).replace("\n", newline)
+    assert assembled(text, piece) == (after + rest.replace("...", "return 1")).replace("\n", newline)
 
 
 def test_a_file_broken_elsewhere() -> None:

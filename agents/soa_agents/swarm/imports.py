@@ -1,20 +1,17 @@
-"""The top level of a module as it stands, however broken elsewhere: what it binds, where imports go."""
+"""The top level of a module as it stands, however broken elsewhere: what it binds, what it imports."""
 
 from __future__ import annotations
 
 import ast
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from tree_sitter import Node
 
 from soa_agents.swarm.code import Def
-from soa_agents.workspace.syntax import IMPORTS, Span, Syntax, line_end, parse, start_of, statements
-
-_DEFINITIONS = frozenset({"function_definition", "class_definition", "decorated_definition"})
+from soa_agents.workspace.syntax import Span, Syntax, parse, statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,51 +118,6 @@ def new_imports(node: ast.Import | ast.ImportFrom, text: str) -> tuple[str, ...]
     )
 
 
-def missing(text: str, wanted: Iterable[str]) -> tuple[str, ...]:
-    """The import statements of `wanted` that the module does not have, once each and joined by source."""
-    have = {meaning for each in imported(text).items() for meaning in _pairs(each)}
-    plain: list[str] = []
-    sources: dict[tuple[str | None, int], list[ast.alias]] = {}
-    for source in wanted:
-        for node in ast.parse(source).body:
-            for alone in single_imports(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
-                single = ast.parse(alone).body[0]
-                pair = next(iter(meanings(single).items()))
-                if pair in have:
-                    continue
-                have.add(pair)
-                if isinstance(single, ast.ImportFrom):
-                    sources.setdefault((single.module, single.level), []).extend(single.names)
-                else:
-                    plain.append(alone)
-    joined = [
-        ast.unparse(ast.ImportFrom(module, sorted(aliases, key=lambda alias: alias.name), level))
-        for (module, level), aliases in sources.items()
-    ]
-    return tuple(plain + joined)
-
-
-def import_place(text: str) -> tuple[int, bool]:
-    """Where new imports go: an offset behind the end of a line's content, and whether imports stand there.
-
-    Behind the last import of the header (what comes before the first definition), else behind the module's
-    docstring, else behind the comments that open the file, else the very start (behind a byte order mark).
-    """
-    found = top_level(text)
-    end: int | None = None
-    is_import = False
-    for number, statement in enumerate(found):
-        if statement.kind in _DEFINITIONS:
-            break
-        if statement.kind in IMPORTS:
-            end, is_import = statement.span.end, statement.kind != "future_import_statement"
-        elif number == 0 and _is_docstring(statement.node):
-            end = statement.span.end
-    if end is None:
-        return _after_comments(text, found), False
-    return line_end(text, end), is_import
-
-
 def _span(syntax: Syntax, node: Node) -> Span:
     return Span(syntax.offset(node.start_byte), syntax.end(node))
 
@@ -198,30 +150,3 @@ def _run(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _run(inner)
         else:
             yield node
-
-
-def _pairs(found: tuple[str, set[str]]) -> list[tuple[str, str]]:
-    return [(found[0], meaning) for meaning in found[1]]
-
-
-def _is_docstring(node: ast.stmt | None) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
-def _after_comments(text: str, found: Sequence[Statement]) -> int:
-    """Behind the comments that open the file: all when a blank line follows them, else shebang and coding."""
-    start = start_of(text)
-    limit = found[0].span.start if found else len(text)
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)", text[start:limit])
-    block = [line for line in lines if line.strip()]
-    opening = 0
-    while opening < len(lines) and lines[opening].startswith("#"):
-        opening += 1
-    if opening == len(block) and opening == len(lines) and found:
-        opening = sum(bool(re.match(r"#!|#.*coding[:=]", line)) for line in lines[:2])
-    taken = "".join(lines[:opening])
-    return start + len(taken.rstrip("\r\n"))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from soa_agents.patch import Edit, Patch, make_edit, make_patch
+from soa_agents.swarm.assembly.importing import import_edits
 from soa_agents.swarm.assembly.layout import File, file_of
 from soa_agents.swarm.assembly.pieces import Piece, merge_names
 from soa_agents.swarm.assembly.renaming import Renaming, renamed
@@ -38,7 +39,7 @@ def assemble(texts: Mapping[str, str], pieces: Sequence[Piece]) -> Patch:
     for path in sorted({piece.function.path for piece in settled}):
         file = file_of(path, texts[path])
         here = [piece for piece in settled if piece.function.path == path]
-        edits += file.imports([each for piece in here for each in piece.written.imports])
+        edits += import_edits(file, [each for piece in here for each in piece.written.imports])
         edits += _insertions(file, here)
         edits += [file.edit(piece) for piece in here if not piece.new]
     return make_patch(edits)
@@ -72,7 +73,7 @@ def stubs_patch(
     sources = [file.laid_out(each.source, found.indent) for each in definitions]
     names_put = ", ".join(each.qualname for each in definitions)
     new = file.behind(found.insert, sources, blank)
-    return make_patch([*file.imports(imports), file.made(found.insert, new, "stub", names_put)])
+    return make_patch([*import_edits(file, imports), file.made(found.insert, new, "stub", names_put)])
 
 
 def tests_patch(path: str, text: str | None, source: str) -> Patch:
@@ -91,7 +92,7 @@ def tests_patch(path: str, text: str | None, source: str) -> Patch:
             written = renamed(written, Renaming(name, _free(name, taken)))
         sources.append(file.laid_out(written, ""))
     end = len(text)
-    added = [replace(each, group="tests") for each in file.imports(imports)]
+    added = [replace(each, group="tests") for each in import_edits(file, imports)]
     return make_patch([*added, file.made(end, file.behind(end, sources, file.gap), "tests")])
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from soa_agents.patch import Edit, Group, make_edit
 from soa_agents.swarm.assembly.pieces import Piece
 from soa_agents.swarm.code import Def, definition, signature_difference
-from soa_agents.swarm.imports import Statement, bindings, import_place, imported, missing, top_level
+from soa_agents.swarm.imports import Statement, bindings, imported, top_level
 from soa_agents.swarm.source import indented, parts
 from soa_agents.workspace.functions import Function, dedented, functions, indent_at
 from soa_agents.workspace.ids import FunctionId
@@ -121,26 +121,6 @@ class File:
                 break
             row -= 1
         return max(lines[row].start(), start_of(self.text))
-
-    def imports(self, wanted: Iterable[str]) -> list[Edit]:
-        """The edit that adds the imports the module lacks, if there are any."""
-        lines = missing(self.text, wanted)
-        if not lines:
-            return []
-        place, beside = import_place(self.text)
-        block = self.newline.join(self.breaks(line) for line in lines)
-        start = start_of(self.text)
-        blank = self.newline * (1 if beside else 2)
-        rest = self.text[place:]
-        if place == start:
-            following = self.newline * (1 + self.gap) if rest.strip() else self.newline
-            return [self.made(place, block + following, "import")]
-        behind = (
-            ""
-            if beside or not rest.strip() or re.match(r"\s*?(\r\n|\r|\n)[ \t\f]*(\r\n|\r|\n)", rest)
-            else self.newline
-        )
-        return [self.made(place, blank + block + behind, "import")]
 
     def behind(self, offset: int, sources: Sequence[str], blank: int) -> str:
         """Definitions for a place at a line's end, or at the file's, which then ends with a line break."""
