@@ -16,7 +16,9 @@
         ├── ModelUnreachable    refused, timed out, DNS, TLS, proxy, 5xx after retries
         └── KeyRefused          401 or 403
     ReplyError                  a reply that breaks its format; its text is written *to the model*
-    CallFailed                  one call failed for good, others may not (content filter, context too long)
+    CallFailed                  one call failed for good, others may not (content filter)
+    ├── PromptTooLong           the model's context is shorter than the prompt; a shorter one may do
+    └── (models.port.ReplyLost) the reply did not arrive whole, but was paid for
 
 An expected failure (a red test, a malformed reply within its budget) is a value, not an exception.
 """
@@ -88,3 +90,11 @@ class ReplyError(Exception):
 
 class CallFailed(Exception):
     """One call failed for good; the protocol sees it as a failed action and may go on."""
+
+
+class PromptTooLong(CallFailed):
+    """The prompt does not fit the model's context, which has `limit` tokens (0 where nobody said)."""
+
+    def __init__(self, sentence: str, limit: int = 0) -> None:
+        super().__init__(sentence)
+        self.limit = limit

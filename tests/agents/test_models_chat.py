@@ -11,15 +11,16 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from openai_server import Answer, OpenAIServer
-from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel
+from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel, PromptTooLong
 from soa_agents.models.openai_chat import OpenAIChat, resolve_model
-from soa_agents.models.port import Message, Prompt, Reply
+from soa_agents.models.port import Message, Prompt, Reply, ReplyLost
 from soa_agents.settings import ModelSettings, Price
 
 KEY = "sk-secret-0123456789"
@@ -188,13 +189,13 @@ FAULTS = {
         content_type="text/html",
     ),
     "too long": fault(
-        CallFailed,
+        PromptTooLong,
         "longer than the model's context",
-        "soa.model.contextTokens",
+        "Take a model",
         status=400,
         error={"message": TOO_LONG, "code": "context_length_exceeded"},
     ),
-    "too long, as vLLM says it": fault(CallFailed, "soa.model.contextTokens", status=400, error=TOO_LONG),
+    "too long, as vLLM says it": fault(PromptTooLong, "context length is 4096", status=400, error=TOO_LONG),
     "filtered": fault(
         CallFailed, "content filter", status=400, error={"message": "no", "code": "content_filter"}
     ),
@@ -206,26 +207,26 @@ FAULTS = {
         ModelUnreachable, "web page", "/v1", body="\n<!doctype html><p>hi", content_type="text/html"
     ),
     "broken JSON": fault(
-        CallFailed, "no chat completion", body='{"choices": [', content_type="application/json"
+        ReplyLost, "no chat completion", body='{"choices": [', content_type="application/json"
     ),
-    "an empty body": fault(CallFailed, "no chat completion", body=""),
-    "JSON of another kind": fault(CallFailed, "no chat completion", body="[1, 2]"),
-    "no choices": fault(CallFailed, "no reply in it", body='{"choices": []}'),
-    "no choices at all": fault(CallFailed, "no reply in it", body="{}"),
-    "odd choices": fault(CallFailed, "no chat completion", body='{"choices": [3]}'),
-    "an error with status 200": fault(CallFailed, "overloaded", body='{"error": {"message": "overloaded"}}'),
-    "an empty stream": fault(CallFailed, "no reply in it", body="", content_type="text/event-stream"),
+    "an empty body": fault(ReplyLost, "no chat completion", body=""),
+    "JSON of another kind": fault(ReplyLost, "no chat completion", body="[1, 2]"),
+    "no choices": fault(ReplyLost, "no reply in it", body='{"choices": []}'),
+    "no choices at all": fault(ReplyLost, "no reply in it", body="{}"),
+    "odd choices": fault(ReplyLost, "no chat completion", body='{"choices": [3]}'),
+    "an error with status 200": fault(ReplyLost, "overloaded", body='{"error": {"message": "overloaded"}}'),
+    "an empty stream": fault(ReplyLost, "no reply in it", body="", content_type="text/event-stream"),
     "broken JSON in a stream": fault(
-        CallFailed, "no chat completion", body="data: {oops\n\n", content_type="text/event-stream"
+        ReplyLost, "no chat completion", body="data: {oops\n\n", content_type="text/event-stream"
     ),
     "an error in a stream": fault(
-        CallFailed,
+        ReplyLost,
         "overloaded",
         body='data: {"error": {"message": "overloaded"}}\n\n',
         content_type="text/event-stream",
     ),
-    "hanging up in the reply": fault(CallFailed, "broke off its reply", disconnect_after=2),
-    "silence in the reply": fault(CallFailed, "fell silent for 0.3 s", silent_after=2),
+    "hanging up in the reply": fault(ReplyLost, "broke off its reply", disconnect_after=2),
+    "silence in the reply": fault(ReplyLost, "fell silent for 0.3 s", silent_after=2),
     "silence": fault(ModelUnreachable, "said nothing for 0.3 s", hold=threading.Event()),
 }
 
@@ -293,6 +294,13 @@ async def test_a_password_in_the_address_is_not_shown() -> None:
     assert "hunter2" not in str(raised.value)
 
 
+async def test_user_name_and_password_of_the_address_reach_the_server() -> None:
+    with OpenAIServer("fine") as server:
+        async with chat(server.base_url.replace("//", "//me:hunter%202@")) as model:
+            assert (await model.ask(PROMPT)).text == "fine"
+    assert server.requests[0].headers["authorization"] == f"Basic {b64encode(b'me:hunter 2').decode()}"
+
+
 @pytest.mark.parametrize("key", ["sk-ä" + KEY, f"{KEY}\n{KEY}", f"{KEY} x"], ids=["letter", "lines", "words"])
 def test_a_key_that_cannot_be_one_is_refused_before_it_is_sent(key: str) -> None:
     with pytest.raises(KeyRefused) as raised:
@@ -356,13 +364,57 @@ async def test_parallel_calls_survive_one_refused_parameter() -> None:
     assert {reply.text for reply in replies} == {TEXT}
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 500, 503])
 async def test_a_passing_fault_is_tried_again(status: int) -> None:
     answers = iter([Answer(status=status, headers={"retry-after-ms": "1"})] * 2 + [Answer(TEXT)])
     with OpenAIServer(lambda _: next(answers)) as server:
         async with chat(server.base_url, retries=2) as model:
             assert (await model.ask(PROMPT)).text == TEXT
         assert len(server.requests) == 3
+
+
+LOST = {
+    "hanging up in the reply": Answer(TEXT, disconnect_after=2),
+    "no choices": Answer(body='{"choices": []}'),
+    "broken JSON": Answer(body='{"choices": ['),
+    "an error in a stream": events({"error": {"message": "overloaded", "code": 503}}),
+}
+
+
+@pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
+async def test_a_lost_reply_is_asked_for_again_and_counted(answer: Answer) -> None:
+    answers = iter([answer, Answer(TEXT, usage={"prompt_tokens": 7, "completion_tokens": 5})])
+    with OpenAIServer(lambda _: next(answers)) as server:
+        async with chat(server.base_url, retries=1) as model:
+            reply = await model.ask(PROMPT)
+    assert (reply.text, reply.usage.calls) == (TEXT, 2)
+    assert reply.usage.input_tokens > 7 and reply.usage.output_tokens >= 5
+
+
+ENDLESS = {
+    "a token": "na " * 100_000,
+    "a line": "    total += items[0].price * items[0].count\n" * 10_000,
+    "a paragraph": "Wait, let me think again about the rounding of the sum of all items. " * 5_000,
+}
+
+
+@pytest.mark.parametrize("thinking", [False, True], ids=["reply", "thinking"])
+@pytest.mark.parametrize("said", ENDLESS.values(), ids=ENDLESS)
+async def test_a_reply_that_repeats_itself_is_cut_off(said: str, thinking: bool) -> None:
+    text = "Well. " + said
+    answer = Answer("so", reasoning=text) if thinking else Answer(text, chunks=1000, chunk_delay=0.001)
+    with OpenAIServer(answer) as server:
+        async with chat(server.base_url) as model:
+            reply = await model.ask(PROMPT)
+        if not thinking:
+            assert await asyncio.to_thread(server.wait, lambda: server.requests[0].disconnected)
+    assert reply.finish == "repeated" and len(reply.text) < 500
+    assert reply.usage.output_tokens >= 1_000
+
+
+async def test_a_table_of_numbers_is_no_endless_reply() -> None:
+    rows = "".join(f"    {n}: ({n % 7}, 0, 0, 0, 0),\n" for n in range(2_000))
+    assert (await ask(Answer(rows, chunks=300))).finish == "stop"
 
 
 async def test_silence_is_not_tried_again() -> None:

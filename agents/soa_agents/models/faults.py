@@ -9,48 +9,21 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel
+from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel, PromptTooLong
+from soa_agents.models.endpoint import SET_URL, Endpoint, message_of
 
-NOT_CONFIGURED = (
-    "No model is configured. Set OPENAI_API_KEY, or OPENAI_BASE_URL for a local server, then SOA_MODEL; "
-    "`soa doctor` shows what was found."
-)
-SET_URL = "OPENAI_BASE_URL (or soa.model.baseUrl)"
 SET_MODEL = "SOA_MODEL (or soa.model.name)"
 
 _TOO_LONG = re.compile(
     r"context.{0,9}(length|window|size)|maximum context|too many tokens|(prompt|input) is too long", re.I
 )
+_CONTEXT = re.compile(r"context.{0,40}?\b(\d{3,8})\b|\b(\d{3,8}) (?:tokens? )?maximum", re.I)
 _NO_SUCH_MODEL = re.compile(
     r"\bmodel\b.{0,120}(not exist|not found|unknown|not available)|(invalid|unknown|no such) model", re.I
 )
-_QUOTED_AT_MOST = 200  # characters of a server's own words
 _LISTED_AT_MOST = 20  # names of models in one sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The server that is asked, and the key, which `quoted` keeps out of every sentence."""
-
-    base_url: str
-    key_env: str = "OPENAI_API_KEY"
-    key: str = field(default="", repr=False)
-
-    @property
-    def shown(self) -> str:
-        """The address without user name, password and query."""
-        parts = urlsplit(self.base_url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-
-    def quoted(self, body: object) -> str:
-        """What the server said, on one line, cut, without the key; empty when it said nothing readable."""
-        words = " ".join(_message(body).split())
-        if self.key:
-            words = words.replace(self.key, "…")
-        return words if len(words) <= _QUOTED_AT_MOST else words[:_QUOTED_AT_MOST] + "…"
 
 
 def refusal(endpoint: Endpoint, status: int, body: object) -> ModelError | CallFailed:
@@ -62,7 +35,11 @@ def refusal(endpoint: Endpoint, status: int, body: object) -> ModelError | CallF
         return ModelUnreachable(
             f"There is no chat at {where} (404). Check {SET_URL}; most servers want it to end in /v1."
         )
-    if status == 402 or _code(body) == "insufficient_quota":
+    if status == 407:
+        return ModelUnreachable(
+            f"The proxy on the way to {where} wants a user name and password (407). Put them in HTTPS_PROXY."
+        )
+    if is_unpaid(status, body):
         return ModelError(f"The server at {where} wants payment ({status}){words}. Check the account.")
     if status == 429:
         return ModelUnreachable(
@@ -78,17 +55,31 @@ def refusal(endpoint: Endpoint, status: int, body: object) -> ModelError | CallF
             f"The model's server at {where} redirects ({status}). Set {SET_URL} to its real address."
         )
     if is_too_long(status, body):
-        return CallFailed(
-            f"The prompt is longer than the model's context{words}. Lower soa.model.contextTokens."
-        )
+        said = f"The prompt is longer than the model's context{words}. Take a model with a larger one."
+        return PromptTooLong(said, _context_tokens(body))
     if _code(body) == "content_filter":
         return CallFailed(f"The model's server at {where} withholds an answer by its content filter{words}.")
     return CallFailed(f"The model's server at {where} refuses the request ({status}){words}.")
 
 
+def in_reply(endpoint: Endpoint, body: object) -> ModelError | CallFailed:
+    """The exception for an error that stands where a reply should."""
+    code = body.get("code") if isinstance(body, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 500 and code not in (408, 409, 429) else 400
+    passing = status == 400 and code != 400 and _code(body) != "content_filter"
+    if passing and not is_too_long(status, body) and not is_unpaid(status, body):
+        return lost(endpoint, f"fails in its reply{_because(endpoint.quoted(body))}")
+    return refusal(endpoint, status, body)
+
+
+def is_unpaid(status: int, body: object) -> bool:
+    """Whether a refusal is one of an account, which no waiting mends."""
+    return status == 402 or _code(body) == "insufficient_quota"
+
+
 def is_too_long(status: int, body: object) -> bool:
     """Whether a refusal says that the prompt does not fit the model's context."""
-    return status == 413 or "context_length" in _code(body) or bool(_TOO_LONG.search(_message(body)))
+    return status == 413 or "context_length" in _code(body) or bool(_TOO_LONG.search(message_of(body)))
 
 
 def is_unknown_model(status: int, body: object) -> bool:
@@ -97,7 +88,7 @@ def is_unknown_model(status: int, body: object) -> bool:
         return False
     if isinstance(body, dict) and (body.get("param") == "model" or _code(body) == "model_not_found"):
         return True
-    return bool(_NO_SUCH_MODEL.search(_message(body)))
+    return bool(_NO_SUCH_MODEL.search(message_of(body)))
 
 
 def named_parameter(body: object, sent: tuple[str, ...]) -> str | None:
@@ -148,9 +139,9 @@ def unreachable(endpoint: Endpoint, cause: BaseException) -> ModelUnreachable:
         )
     if tls is not None:
         return ModelUnreachable(f"{where} does not speak TLS as expected. Check http or https in {SET_URL}.")
-    if any(isinstance(c, TimeoutError) or "Timeout" in type(c).__name__ for c in causes):
+    if any(isinstance(c, TimeoutError) for c in causes) or names & {"ConnectionTimeoutError"}:
         return ModelUnreachable(f"{where} does not let SoA connect in time. Check {SET_URL} and the network.")
-    if names & {"RemoteProtocolError", "ReadError"}:
+    if names & {"RemoteProtocolError", "ReadError", "ServerDisconnectedError", "ClientOSError"}:
         return ModelUnreachable(f"The model's server at {where} hangs up without an answer. Look at its log.")
     return ModelUnreachable(f"Nothing answers at {where}. Start the model's server there, or set {SET_URL}.")
 
@@ -171,17 +162,22 @@ def web_page(endpoint: Endpoint) -> ModelUnreachable:
     )
 
 
-def no_address(base_url: str) -> ModelUnreachable:
-    """The setting is no URL. The text is not repeated when it may hold a password."""
-    shown = "The base URL" if "@" in base_url else repr(base_url)
+def closed(endpoint: Endpoint, pause: float) -> ModelUnreachable:
+    """The server wants a pause so long that the job had better be taken up again after it."""
+    wanted = f"{pause / 60:.0f} minutes" if pause >= 120 else f"{pause:.0f} s"
     return ModelUnreachable(
-        f"{shown} is no address of a model's server. Write {SET_URL} like http://localhost:11434/v1."
+        f"The model's server at {endpoint.shown} limits requests (429) and asks for a pause of {wanted}. "
+        "Go on with the job after that."
     )
 
 
-def lost(endpoint: Endpoint, how: str) -> CallFailed:
+class Broken(CallFailed):
+    """One reply did not arrive whole; the next may."""
+
+
+def lost(endpoint: Endpoint, how: str) -> Broken:
     """One reply that did not arrive whole: `how` continues "The model's server at … "."""
-    return CallFailed(f"The model's server at {endpoint.shown} {how}.")
+    return Broken(f"The model's server at {endpoint.shown} {how}.")
 
 
 def _key_refused(endpoint: Endpoint, status: int) -> KeyRefused:
@@ -202,16 +198,12 @@ def _because(words: str) -> str:
     return f": {words.rstrip('.')}" if words else ""
 
 
-def _message(body: object) -> str:
-    """The server's own sentence, out of the shapes that servers use; a web page is not repeated."""
-    if isinstance(body, dict):
-        for name in ("message", "msg", "detail", "error"):
-            if body.get(name):
-                return _message(body[name])
-        return ""
-    if isinstance(body, list):
-        return "; ".join(_message(item) for item in body)
-    return "" if not isinstance(body, str) or body.lstrip().startswith("<") else body
+def _context_tokens(body: object) -> int:
+    """The size of the context that a refusal names, or 0."""
+    if isinstance(body, dict) and isinstance(body.get("n_ctx"), int):
+        return int(body["n_ctx"])
+    found = _CONTEXT.search(message_of(body))
+    return int(found[1] or found[2]) if found else 0
 
 
 def _code(body: object) -> str:

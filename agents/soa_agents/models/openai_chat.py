@@ -10,25 +10,28 @@ import asyncio
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
-from soa_agents.errors import CallFailed, KeyRefused, ModelError, NoModel
+from soa_agents.errors import CallFailed, ModelError
 from soa_agents.models import faults
-from soa_agents.models.faults import Endpoint
-from soa_agents.models.port import Prompt, Reply
+from soa_agents.models.endpoint import Endpoint, endpoint_of
+from soa_agents.models.pace import FIRST_PAUSE, Pace, Share, asked_pause
+from soa_agents.models.port import Prompt, Reply, ReplyLost, Usage
 from soa_agents.models.reading import Gathered, model_names
 from soa_agents.settings import ModelSettings
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
-OPENAI_URL = "https://api.openai.com/v1"  # where a key without an address goes
 CONNECT_SECONDS = 10.0
+REFUSALS = 8  # how often one call may be refused for its rate before the server counts as closed
+LONGEST_WAIT = 120.0  # seconds that a server may ask to wait
 
 # At lower levels these write bodies and addresses, whatever OPENAI_LOG says.
 for _name in ("openai", "httpx2", "httpcore2"):
@@ -41,7 +44,9 @@ class OpenAIChat:
     `parameters` (`temperature`, `max_tokens`, …) go along until the server refuses one by name; that one is
     then left out for good. `idle_seconds` bounds the silence between two tokens, never the whole reply;
     before the first token it counts only while the server is silent towards every call, since small servers
-    queue them. `retries` is how often a call is repeated, with backoff, after 429, 5xx or a lost connection.
+    queue them. `retries` is how often a call is repeated, with backoff, after 5xx, a lost connection or a
+    reply that broke off. `share` is the job's part of the server's pace: what is refused for its rate (429)
+    is asked again in its turn, unless `retries` is 0.
 
     Raises `NoModel` when neither an address nor a key is given, `ModelUnreachable` when the address is none,
     `KeyRefused` when the key cannot be one.
@@ -55,8 +60,9 @@ class OpenAIChat:
         parameters: Mapping[str, float] | None = None,
         idle_seconds: float = 120.0,
         retries: int = 3,
+        share: Share | None = None,
     ) -> None:
-        self._endpoint = endpoint = _endpoint(settings, key)
+        self._endpoint = endpoint = endpoint_of(settings, key)
         self._name = settings.name
         self._price = settings.price
         self._optional: dict[str, Any] = {
@@ -65,29 +71,66 @@ class OpenAIChat:
             **(parameters or {}),
         }
         self._idle = idle_seconds
+        self._retries = retries
+        self._refusals = REFUSALS if retries else 0
+        self._share = share or Share(Pace(), sys.maxsize)
         self._http = _PatientClient(endpoint, idle_seconds)
         self._client = openai.AsyncOpenAI(
             # Never empty: the SDK would look into the environment by itself.
             api_key=endpoint.key or "no-key-needed",
-            base_url=endpoint.base_url,
+            base_url=endpoint.address,
+            default_headers=endpoint.login,
             max_retries=retries,
             http_client=self._http,
         )
 
     async def ask(self, prompt: Prompt) -> Reply:
-        """Ask once. Raises `ModelError` when no call can succeed, `CallFailed` when this one did not."""
+        """Ask once. Raises `ModelError` when no call can succeed, `CallFailed` when this one did not.
+
+        The usage of replies that broke off is part of the usage of the one that came whole.
+        """
         name = self._name or await self.only_model()
+        lost = Usage()
+        for tried in range(self._retries + 1):
+            try:
+                reply = await self._sent(name, prompt)
+                return replace(reply, usage=lost + reply.usage)
+            except ReplyLost as error:
+                lost += error.usage
+                if tried == self._retries:
+                    raise ReplyLost(str(error), lost) from None
+            await asyncio.sleep(FIRST_PAUSE * 2**tried)
+        raise AssertionError("the last try returned or raised")
+
+    async def _sent(self, name: str, prompt: Prompt) -> Reply:
+        """One reply, asked for in the job's turn, as the server wants to be asked."""
+        refusals = 0
         while True:
             sent = dict(self._optional)
-            try:
-                return await self._call(name, prompt, sent)
-            except openai.APIStatusError as error:
-                refused = faults.named_parameter(error.body, tuple(sent))
-                if error.status_code not in (400, 422) or refused is None:
-                    raise await self._refusal(error, name) from None
-                self._drop(refused)
-            except openai.APIConnectionError as error:
-                raise faults.unreachable(self._endpoint, error) from None
+            async with self._share.turn() as turn:
+                try:
+                    reply = await self._call(name, prompt, sent)
+                    turn.answered()
+                    return reply
+                except openai.APIStatusError as error:
+                    limited = error.status_code == 429 and not faults.is_unpaid(429, error.body)
+                    refused = faults.named_parameter(error.body, tuple(sent))
+                    if limited and refusals < self._refusals:
+                        refusals += 1
+                        turn.refused(self._pause(error))
+                    elif error.status_code in (400, 422) and refused is not None:
+                        self._drop(refused)
+                    else:
+                        raise await self._refusal(error, name) from None
+                except openai.APIConnectionError as error:
+                    raise faults.unreachable(self._endpoint, error) from None
+
+    def _pause(self, error: openai.APIStatusError) -> float | None:
+        """The seconds that a refusal asks for; raises `ModelUnreachable` when they are too many to wait."""
+        pause = asked_pause(error.response.headers)
+        if pause is not None and pause > LONGEST_WAIT:
+            raise faults.closed(self._endpoint, pause)
+        return pause
 
     async def models(self) -> tuple[str, ...]:
         """The names that the server lists, in its order. Raises `ModelError` or `CallFailed`."""
@@ -117,20 +160,24 @@ class OpenAIChat:
 
     async def aclose(self) -> None:
         """Close every connection; the object cannot be used afterwards."""
+        self._share.leave()
         await self._client.close()
 
     async def _call(self, name: str, prompt: Prompt, sent: dict[str, Any]) -> Reply:
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
         # The optional parameters travel as `extra_body`, `stream` too: the SDK then leaves the response to
         # us, and a server that answers a plain object although a stream was asked for is understood.
-        async with self._client.chat.completions.with_streaming_response.create(
-            model=name, messages=cast("list[ChatCompletionMessageParam]", messages), extra_body=sent
-        ) as response:
-            gathered = await self._read(response.http_response)
-        return gathered.reply(prompt, self._price, name)
-
-    async def _read(self, response: httpx2.Response) -> Gathered:
         gathered = Gathered(self._endpoint)
+        try:
+            async with self._client.chat.completions.with_streaming_response.create(
+                model=name, messages=cast("list[ChatCompletionMessageParam]", messages), extra_body=sent
+            ) as response:
+                await self._read(response.http_response, gathered)
+            return gathered.reply(prompt, self._price, name)
+        except faults.Broken as error:
+            raise ReplyLost(str(error), gathered.counted(prompt, self._price)) from None
+
+    async def _read(self, response: httpx2.Response, gathered: Gathered) -> None:
         clock = asyncio.get_running_loop().time
         try:
             async with (
@@ -141,15 +188,16 @@ class OpenAIChat:
                     limit.reschedule(clock() + self._idle)
                     self._http.heard()
                     gathered.add(part)
+                    if gathered.endless:
+                        return  # closes the connection, so that the server stops writing
         except TimeoutError:
             raise faults.lost(self._endpoint, f"fell silent for {self._idle:g} s in its reply") from None
         except (openai.APIConnectionError, httpx2.HTTPError):
             raise faults.lost(self._endpoint, "broke off its reply") from None
         except openai.APIError as error:
-            raise faults.refusal(self._endpoint, 400, error.body) from None
+            raise faults.in_reply(self._endpoint, error.body) from None
         except ValueError:
             raise faults.lost(self._endpoint, "sent something that is no chat completion") from None
-        return gathered
 
     async def _parts(self, response: httpx2.Response) -> AsyncGenerator[object, None]:
         """The chunks of a stream, or one whole completion; None is a sign of life only."""
@@ -194,17 +242,15 @@ async def resolve_model(settings: ModelSettings, key: str | None) -> str:
         await chat.aclose()
 
 
-class _PatientClient(openai.DefaultAsyncHttpxClient):
+class _PatientClient(openai.DefaultAioHttpClient):
     """Waits for the first byte of a response as long as the server says anything to any call.
 
     Proxy and certificate variables are honoured, but never for a plain loopback address: no proxy reaches it.
     """
 
     def __init__(self, endpoint: Endpoint, idle_seconds: float) -> None:
-        parts = urlsplit(endpoint.base_url)
-        local = parts.scheme == "http" and _is_loopback(parts.hostname or "")
         timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
-        super().__init__(follow_redirects=False, trust_env=not local, timeout=timeout)
+        super().__init__(follow_redirects=False, trust_env=not endpoint.is_local, timeout=timeout)
         self._endpoint = endpoint
         self._idle = idle_seconds
         self._waiting: set[asyncio.Timeout] = set()
@@ -216,11 +262,14 @@ class _PatientClient(openai.DefaultAsyncHttpxClient):
             async with asyncio.timeout(self._idle) as limit:
                 self._waiting.add(limit)
                 try:
-                    return await super().send(request, **options)
+                    response = await super().send(request, **options)
                 finally:
                     self._waiting.discard(limit)
         except TimeoutError:
             raise faults.silent(self._endpoint, self._idle) from None
+        if response.status_code == 429:
+            response.headers["x-should-retry"] = "false"  # the pace of all calls decides, not each for itself
+        return response
 
     def heard(self) -> None:
         """Note that the server spoke; looked at about ten times within the idle time, not at each token."""
@@ -230,27 +279,3 @@ class _PatientClient(openai.DefaultAsyncHttpxClient):
             for limit in self._waiting:
                 if not limit.expired():
                     limit.reschedule(now + self._idle)
-
-
-def _endpoint(settings: ModelSettings, key: str | None) -> Endpoint:
-    key = (key or "").strip()
-    base_url = settings.base_url.strip()
-    if not base_url and not key:
-        raise NoModel(faults.NOT_CONFIGURED)
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        # The SDK would fail on the header, with the key in its message.
-        raise KeyRefused(
-            f"{settings.api_key_env} holds something that cannot be a key. Copy the key again, on one line."
-        )
-    try:
-        parts = urlsplit(base_url or OPENAI_URL)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise faults.no_address(base_url)
-    return Endpoint(base_url or OPENAI_URL, settings.api_key_env, key)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

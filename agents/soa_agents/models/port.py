@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, Protocol
 
+from soa_agents.errors import CallFailed
+
 Role = Literal["system", "user", "assistant"]
+Finish = Literal["stop", "length", "content_filter", "repeated"]
 Step = Literal["skeleton", "code", "modify", "tests", "feedback", "stubs", "plan", "intent", "judge"]
 
 
@@ -62,12 +65,22 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the model said. `finish` is `length` when it was cut off, `content_filter` when withheld."""
+    """What the model said. `finish` is `length` when it was cut off, `content_filter` when withheld, and
+    `repeated` when it was cut off by us because it said the same again and again.
+    """
 
     text: str
-    finish: Literal["stop", "length", "content_filter"] = "stop"
+    finish: Finish = "stop"
     usage: Usage = field(default_factory=lambda: Usage(calls=1))
     model: str = ""
+
+
+class ReplyLost(CallFailed):
+    """A reply did not arrive whole; `usage` is what was asked and read of it all the same."""
+
+    def __init__(self, sentence: str, usage: Usage) -> None:
+        super().__init__(sentence)
+        self.usage = usage
 
 
 class Model(Protocol):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from soa_agents.models import faults, metered
-from soa_agents.models.faults import Endpoint
-from soa_agents.models.port import Prompt, Reply, Usage
+from soa_agents.models.endpoint import Endpoint
+from soa_agents.models.port import Finish, Prompt, Reply, Usage
 from soa_agents.settings import Price
+
+LONGEST = 400_000  # characters of one reply, thinking included: no function needs more
+_STRIDE = 2_000  # characters that arrive between two looks for repetition
+_REPEATED = 4_000  # characters at the end that say the same again and again: that goes on for ever
+_UNIT = 400  # characters of what is repeated, at most
 
 
 class Gathered:
@@ -21,6 +26,9 @@ class Gathered:
         self._model = ""
         self._usage: dict[str, Any] = {}
         self._answered = False
+        self._arrived = 0  # characters
+        self._looked_at = 0  # so many had arrived at the last look for repetition
+        self._tail = ""
 
     def add(self, part: object) -> None:
         """Take one chunk or completion; None is a sign of life.
@@ -32,7 +40,7 @@ class Gathered:
         if not isinstance(part, dict):
             raise ValueError("no chat completion")
         if part.get("error"):
-            raise faults.refusal(self._endpoint, 400, part["error"])
+            raise faults.in_reply(self._endpoint, part["error"])
         self._model = str(part.get("model") or self._model)
         if isinstance(part.get("usage"), dict):
             self._usage = part["usage"]
@@ -46,27 +54,67 @@ class Gathered:
             raise ValueError("no chat completion")
         self._answered = True
         self._finish = str(choice.get("finish_reason") or self._finish)
-        self._text.append(_content(said.get("content")))
+        text, thought = (
+            _content(said.get("content")),
+            _content(said.get("reasoning_content") or said.get("reasoning")),
+        )
+        self._text.append(text)
         # Thinking is no part of the reply, but where nobody counts tokens it is part of the bill.
-        self._thoughts.append(_content(said.get("reasoning_content") or said.get("reasoning")))
+        self._thoughts.append(thought)
+        self._look(text + thought)
         if said.get("refusal"):
             self._text.append(_content(said["refusal"]))
             self._finish = "content_filter"
 
+    def _look(self, said: str) -> None:
+        """Whether the reply goes on without an end; looked for now and then, not at each token."""
+        self._arrived += len(said)
+        self._tail = (self._tail + said)[-_REPEATED:]
+        if self._arrived - self._looked_at >= _STRIDE:
+            self._looked_at = self._arrived
+            if len(self._tail) == _REPEATED and period(self._tail):
+                self._finish = "repeated"
+            elif self._arrived > LONGEST:
+                self._finish = "length"
+
+    @property
+    def endless(self) -> bool:
+        """Whether nothing more need be read: the reply is too long already, or repeats itself for ever."""
+        return self._arrived > LONGEST or self._finish == "repeated"
+
     def reply(self, prompt: Prompt, price: Price | None, name: str) -> Reply:
-        """The whole reply; `name` is the model asked. Raises `CallFailed` when no choice ever came."""
+        """The whole reply; `name` is the model asked. Raises `Broken` when no choice ever came."""
         if not self._answered:
             raise faults.lost(self._endpoint, "answered with no reply in it. Look at its log, or try again")
         text = whole("".join(self._text))
-        return Reply(text, _finish(self._finish), self._counted(prompt, text, price), self._model or name)
+        shown = once(text) if self._finish == "repeated" else text
+        return Reply(shown, _finish(self._finish), self.counted(prompt, price), self._model or name)
 
-    def _counted(self, prompt: Prompt, text: str, price: Price | None) -> Usage:
+    def counted(self, prompt: Prompt, price: Price | None) -> Usage:
+        """What the call cost, as far as it came."""
         read, written = _count(self._usage, "prompt_tokens"), _count(self._usage, "completion_tokens")
         if not read and not written:
-            return metered.estimated(prompt, text + "".join(self._thoughts), price)
+            return metered.estimated(prompt, "".join(self._text + self._thoughts), price)
         details = self._usage.get("prompt_tokens_details")
         cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
         return metered.one_call(read, written, cached, price)
+
+
+def period(text: str) -> int:
+    """After how many characters all of `text` says the same again, up to 400; 0 when it does not."""
+    probe = text[-_UNIT:]
+    before = text.rfind(probe, 0, len(text) - 1)
+    step = len(text) - len(probe) - before
+    return step if before >= 0 and step <= _UNIT and text[step:] == text[:-step] else 0
+
+
+def once(text: str) -> str:
+    """`text` up to where it begins to say the same again and again."""
+    step = period(text[-_REPEATED:])
+    end = len(text)
+    while step and end > step and text[end - 1] == text[end - 1 - step]:
+        end -= 1
+    return text[:end]
 
 
 def whole(text: str) -> str:
@@ -93,7 +141,7 @@ def _count(usage: dict[str, Any], name: str) -> int:
     return int(count) if isinstance(count, int | float) and count > 0 else 0
 
 
-def _finish(reason: str) -> Literal["stop", "length", "content_filter"]:
+def _finish(reason: str) -> Finish:
     if reason in ("length", "max_tokens"):
         return "length"
-    return "content_filter" if reason == "content_filter" else "stop"
+    return reason if reason in ("content_filter", "repeated") else "stop"  # type: ignore[return-value]  # narrowed

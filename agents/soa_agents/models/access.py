@@ -1,0 +1,38 @@
+"""How the jobs of one process reach their models: a pace for each server, the editor's model by its relay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from soa_agents.models.pace import Pace, Share, Waits
+from soa_agents.models.port import OpenModel
+from soa_agents.models.relayed import Relay, RelayedChat, no_editor
+from soa_agents.settings import Settings
+
+IDLE_SECONDS = 120.0  # of silence between two tokens
+
+
+@dataclass
+class Access:
+    """What the jobs of a process share; `relay` is there where an editor offers its model."""
+
+    relay: Relay | None = None
+    idle_seconds: float = IDLE_SECONDS
+    _paces: dict[tuple[str, str, str | None], Pace] = field(default_factory=dict)
+
+    def open(self, settings: Settings, key: str | None, job_id: str, waits: Waits) -> OpenModel:
+        """The model that the settings name, for one job; `key` is its key.
+
+        `waits` hears what a call has to wait for before it is sent. Raises `ModelError` when none is named.
+        """
+        model = settings.model
+        if model.provider == "editor":
+            if self.relay is None:
+                raise no_editor()
+            return RelayedChat(model, job_id, self.relay)
+        # Imported here: the SDK takes a third of a second that no refusal should wait for.
+        from soa_agents.models.openai_chat import OpenAIChat
+
+        pace = self._paces.setdefault((model.base_url, model.name, key), Pace())
+        share = Share(pace, settings.limits.parallel, waits)
+        return OpenAIChat(model, key, share=share, idle_seconds=self.idle_seconds)
