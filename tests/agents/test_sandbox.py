@@ -197,7 +197,9 @@ def test_an_ordinary_user_has_the_same_sandbox() -> None:
         site = Path(pytest.__file__).parents[1]
         user_site = place / f"home/.local/lib/python3.{sys.version_info.minor}/site-packages"
         shutil.copytree(
-            site, user_site, ignore=shutil.ignore_patterns("mypy*", "openai*", "__pycache__", "ruff*")
+            site,
+            user_site,
+            ignore=shutil.ignore_patterns("mypy*", "openai*", "__pycache__", "ruff*", "*.pth"),
         )
         shutil.copytree(Path(sandbox.__file__).parents[1], place / "agents/soa_agents")
         subprocess.run(["chown", "-R", "65534:65534", str(place)], check=True)
