@@ -14,6 +14,7 @@ PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run 
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 SERVER = "soa_test_server"
+CHILDREN = "soa_children"
 SOUNDNESS = "soa_soundness"
 SWAPPING = "soa_swapping"
 KERNEL = "soa_kernel"

@@ -435,4 +435,5 @@ def pytest_addoption(pluginmanager: Any) -> None:
         if "SOA_REQUESTS" in os.environ:
             import soa_test_server  # type: ignore[import-not-found]  # server.py, likewise
 
-            pluginmanager.register(soa_test_server.Collected(plugin), "soa-server")
+            kind = "HalfStarted" if "SOA_FRESH" in os.environ else "Collected"
+            pluginmanager.register(getattr(soa_test_server, kind)(plugin), "soa-server")

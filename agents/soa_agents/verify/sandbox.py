@@ -25,6 +25,7 @@ from typing import Literal
 from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
 from soa_agents.verify.plan import (
+    CHILDREN,
     KERNEL,
     LAYERS,
     OWN,
@@ -44,7 +45,7 @@ from soa_agents.verify.watch import too_much
 Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
 _OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
 _OF_SERVERS = (
-    *(("server", SERVER), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
+    *(("server", SERVER), ("children", CHILDREN), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
     *(("kernel", KERNEL), ("layers", LAYERS)),
 )
 REFUSED = 121  # the launcher's exit status when it could not build the jail

@@ -3,221 +3,103 @@
 Python 3.9 or newer, pytest 7 or newer, nothing but the standard library and the modules copied along. It runs
 in the workspace's interpreter, inside the jail from its first import, and speaks JSON lines over two pipes:
 
-    -> {"id", "files": {path: bytes as latin-1}, "wanted": [...], "doctests": {...}}
+    -> {"id", "files": {path: bytes as latin-1}, "wanted": [...], "doctests": {...}, "named": [...]}
     <- {"kind": "ready", "files": [what it rests on], "modules": [...]} or {"kind": "unfit", "why"}, once
     <- {"kind": "answer", "id", "lines": [the plugin's], "end": how it ended, "why"}
 
-`Collected` serves inside pytest's own loop, after collecting (a swap); `serve_fresh` before pytest starts,
-with what the tests import from outside the workspace already loaded (a fresh run). A child that ends in any
-other way than "done" has said nothing: the candidate is then run in another way.
+`Collected` serves inside pytest's own loop, after collecting (a swap); `HalfStarted` before pytest reads a
+conftest, with its plugins loaded and what the tests import from outside the workspace (a fresh run). A child
+that ends in any other way than "done" has said nothing: the candidate is then run in another way.
 """
 
-# ruff: noqa: PTH100, PTH109, PTH118, PTH120 - strings in, strings out
+# ruff: noqa: PTH100, PTH110, PTH118, PTH119, PTH120 - strings in, strings out
 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import gc
+import importlib
 import json
 import os
-import select
-import signal
 import sys
-import threading
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import Any
 
-# The copies of kernel, layers, recorder, soundness and swapping lie beside this one:
+# The copies of children, kernel, layers, recorder, soundness and swapping lie beside this one:
+import soa_children as children  # type: ignore[import-not-found]
 import soa_layers as layers  # type: ignore[import-not-found]
 import soa_recorder  # type: ignore[import-not-found]
 
-_GRACE = 4.0  # seconds that the plugin has to interrupt a test before the child is killed
-_STARTS = frozenset(
-    {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "os.spawn"}
-)
-_FIRST = {"tryfirst": True}
-_MOST = 1 << 26  # bytes that one child may tell
+_FIRST, _LAST = {"tryfirst": True}, {"trylast": True}  # pytest is not imported here
+_AROUND = {"tryfirst": True, "hookwrapper": True}
+_INI = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
-class Pipes:
-    """The two pipes to SoA."""
-
-    def __init__(self, requests: int, results: int) -> None:
-        self.requests, self.results = requests, results
-        for number in (requests, results):
-            os.set_inheritable(number, False)
-
-    def tell(self, kind: str, **values: Any) -> None:
-        """Write one line."""
-        data = (json.dumps(dict(values, kind=kind)) + "\n").encode("utf-8", "replace")
-        while data:
-            data = data[os.write(self.results, data) :]
-
-    def asked(self) -> Iterator[dict[str, Any]]:
-        """Requests until there will be no more."""
-        kept = b""
-        while True:
-            line, newline, rest = kept.partition(b"\n")
-            if newline:
-                kept = rest
-                yield json.loads(line)
-                continue
-            data = os.read(self.requests, 1 << 20)
-            if not data:
-                return
-            kept += data
-
-    def close(self) -> None:
-        """In a child: what it runs must not speak in the server's name."""
-        os.close(self.requests)
-        os.close(self.results)
-
-
-def unsafe_to_fork() -> str:
-    """Why no child may be forked from this process as it is; empty when it may."""
-    if threading.active_count() > 1 or len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - as above
-        return "it starts threads while it is imported"
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return ""
-    return "it starts processes while it is imported"
-
-
-def run_child(pipes: Pipes, work: Callable[[int], None], seconds: float) -> tuple[list[str], str, str]:
-    """Fork, have the child do `work` with its end of a pipe: what it told, how it ended, and why."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _be_child(pipes, work, writing)
-    os.close(writing)
-    try:
-        return _listen(reading, seconds)
-    finally:
-        os.close(reading)
-
-
-def _be_child(pipes: Pipes, work: Callable[[int], None], writing: int) -> NoReturn:
-    kind, why = "done", ""
-    try:
-        os.setsid()
-        pipes.close()
-        work(writing)
-    except BaseException as problem:
-        kind = "refused" if type(problem).__name__ == "Refused" else "failed"
-        why = str(problem) if kind == "refused" else traceback.format_exc()[-2000:]
-    finally:
-        try:
-            _write(writing, {"kind": kind, "why": why})
-        finally:
-            os._exit(0)
-    raise AssertionError("unreachable")
-
-
-def _write(number: int, values: dict[str, Any]) -> None:
-    data = (json.dumps(values) + "\n").encode("utf-8", "replace")
-    while data:
-        data = data[os.write(number, data) :]
-
-
-def _listen(reading: int, seconds: float) -> tuple[list[str], str, str]:
-    """The child's lines as far as its last word; it may also say nothing more, or end without one."""
-    kept, size = b"", 0
-    lines: list[str] = []
-    end = time.monotonic() + seconds + _GRACE
-    while size < _MOST:
-        if not select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
-            return lines, "stuck", ""
-        data = os.read(reading, 1 << 16)
-        if not data:
-            return lines, "died", ""
-        size, kept = size + len(data), kept + data
-        end = time.monotonic() + seconds + _GRACE
-        *whole, kept = kept.split(b"\n")
-        for line in whole:
-            text = line.decode("utf-8", "replace")
-            last = _last_word(text)
-            if last:
-                return lines, last[0], last[1]
-            lines.append(text)
-    return lines, "flood", ""
-
-
-def _last_word(text: str) -> tuple[str, str] | None:
-    if not text.startswith('{"kind": "'):  # the plugin's own lines end with their kind
-        return None
-    told = json.loads(text)
-    return told["kind"], told["why"]
-
-
-def clear_up() -> None:
-    """End whatever the last child has left, all that this jail holds beside us, and bury it."""
-    patience = time.monotonic() + 5
-    while time.monotonic() < patience:
-        with contextlib.suppress(OSError):
-            os.kill(-1, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.0005)
-
-
-def watch_for_processes(number: int) -> None:
-    """From now on end this child as soon as it starts a process: such tests are for the cold run."""
-
-    def look(event: str, arguments: object) -> None:
-        if event in _STARTS:
-            _write(number, {"kind": "process", "why": event})
-            os._exit(0)
-
-    sys.addaudithook(look)
-
-
-class Collected:
-    """A pytest plugin: serves instead of running what was collected."""
+class _Server:
+    """What both kinds have: SoA's plugin, the pipes, and what has been opened so far."""
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
-        self.pipes = Pipes(int(os.environ.pop("SOA_REQUESTS")), plugin.results.number)
+        self.root: str = plugin.places.root
+        self.pipes = children.Pipes(int(os.environ.pop("SOA_REQUESTS")), plugin.results.number)
         self.megabytes = int(os.environ.pop("SOA_MEGABYTES", "1024"))
-        for name in os.environ.pop("SOA_QUIET", "").split():  # threads of numeric libraries
-            os.environ.pop(name, None)
-        self.recorder = soa_recorder.early
-        plugin.recorder = self.recorder
-        self.opened = _watch_opened(plugin.places.root)
-        self.tree = os.getcwd()
+        self.quiet = os.environ.pop("SOA_QUIET", "").split()  # they keep numeric libraries from using threads
+        hidden = {os.fsencode(name) for name in self.quiet}
+        for name in hidden:  # the libraries see them, Python does not: no test meets them
+            getattr(os.environ, "_data").pop(name, None)  # noqa: B009 - it is private
+        self.opened = _watch_opened(self.root)
+
+    def unfit(self, why: str) -> None:
+        """End, when there is a reason why nothing can be served."""
+        if why:
+            self.pipes.tell("unfit", why=why)
+            os._exit(0)
+
+    def become_child(self, number: int, files: dict[str, bytes]) -> None:
+        """In a child: its jail with the candidate in it, and the plugin told whose it is now."""
+        layers.enter(self.root, files, self.megabytes)
+        for name in self.quiet:
+            os.unsetenv(name)
+        results = self.plugin.results
+        results.number, results.owner = number, os.getpid()
+        self.plugin.recorder.owner = os.getpid()
+
+    def answer(self, request: dict[str, Any], child: Any) -> None:
+        """In the server: hear the child, pass on what it told, and clear up after it."""
+        lines, end, why = child.heard(self.plugin.watch.seconds)
+        self.pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
+        children.clear_up()
+
+
+class Collected(_Server):
+    """A pytest plugin: serves instead of running what was collected."""
+
+    def __init__(self, plugin: Any) -> None:
+        super().__init__(plugin)
+        plugin.recorder = soa_recorder.early
 
     def pytest_runtestloop(self, session: Any) -> bool:
         """Take pytest's place at the head of its loop."""
         import soa_swapping  # type: ignore[import-not-found]  # late: it loads what a cold run might not
 
         opened = self.opened.copy()
-        ran = self.recorder.take()
+        ran = self.plugin.recorder.take()
         self._name(session.items)
         gc.collect()
         examples = bool(self.plugin.own_doctests or self.plugin.doctests)
-        self.known = soa_swapping.look_around(self.plugin.places.root, ran, examples)
+        self.known = soa_swapping.look_around(self.root, ran, examples)
         self.swapping = soa_swapping
-        why = unsafe_to_fork() or self._canary(session)
-        if why:
-            self.pipes.tell("unfit", why=why)
-            os._exit(0)
+        self.unfit(children.unsafe_to_fork() or self._canary(session))
         gc.collect()
         gc.disable()
         gc.freeze()
         plugins = session.config.pluginmanager.get_plugins()
-        self.pipes.tell("ready", files=rests_on(self.plugin.places.root, opened), modules=loaded(plugins))
+        self.pipes.tell("ready", files=rests_on(self.root, opened), modules=loaded(plugins))
         for request in self.pipes.asked():
             self._answer(session, request)
         os._exit(0)
 
-    pytest_runtestloop.pytest_impl = _FIRST  # type: ignore[attr-defined]  # pytest is not imported here
+    pytest_runtestloop.pytest_impl = _FIRST  # type: ignore[attr-defined]
 
     def _name(self, items: list[Any]) -> None:
         """Remember where each item is by its name; with ten thousands of them every string counts."""
@@ -228,29 +110,27 @@ class Collected:
         self.plugin.examples = {key: value for key, value in self.plugin.examples.items() if value}
 
     def _answer(self, session: Any, request: dict[str, Any]) -> None:
-        root = self.plugin.places.root
-        files = {path: data.encode("latin-1") for path, data in request["files"].items()}
+        files = _files(request)
         for path in files:
-            self.swapping.learn(self.known, os.path.join(root, path))
-
-        def work(number: int) -> None:
-            layers.enter(root, files, self.megabytes)
-            for path, data in files.items():
-                if path.endswith(".py"):
-                    self.swapping.swap(self.known, os.path.join(root, path), data)
-            self._run(session, number, request)
-
-        lines, end, why = run_child(self.pipes, work, self.plugin.watch.seconds)
-        self.pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
-        clear_up()
+            self.swapping.learn(self.known, os.path.join(self.root, path))
+        child = children.fork(self.pipes)
+        if child.mine:
+            with child.ending():
+                self.become_child(child.number, files)
+                for path, data in files.items():
+                    if path.endswith(".py"):
+                        self.swapping.swap(self.known, os.path.join(self.root, path), data)
+                self._run(session, child.number, request)
+            children.last_word(child.number, "done")
+        self.answer(request, child)
 
     def _run(self, session: Any, number: int, request: dict[str, Any]) -> None:
         """In the child: run what is wanted as pytest would, and tell it through `number`."""
         items = [session.items[place] for place in self._places(request["wanted"])]
-        self._take_over(session, number)
+        self._take_over(session)
         if request["doctests"]:
             items += self._examples(session, request["doctests"])
-        watch_for_processes(number)
+        children.watch_for_processes(number)
         session.items, session.testscollected = items, len(items)
         status = 0
         for place, item in enumerate(items):
@@ -261,13 +141,10 @@ class Collected:
                 break
         self.plugin.results.tell("end", status=status)
 
-    def _take_over(self, session: Any, number: int) -> None:
-        """Make the plugin, and pytest's capturing, those of a process that has just started."""
+    def _take_over(self, session: Any) -> None:
+        """Make what pytest has open that of a process that has just started."""
         gc.enable()
-        results = self.plugin.results
-        results.number, results.owner = number, os.getpid()
-        self.recorder.owner = os.getpid()
-        self.recorder.take()
+        self.plugin.recorder.take()
         capture = session.config.pluginmanager.getplugin("capturemanager")
         if capture is not None:
             capture.read_global_capture()
@@ -301,15 +178,17 @@ class Collected:
         if module is None:
             return ""
 
-        def work(number: int) -> None:
-            layers.enter(self.plugin.places.root, {}, self.megabytes)
-            item = pytest.Function.from_parent(module, name="test_soa_canary", callobj=_must_fail)
-            self._take_over(session, number)
-            session.items = [item]
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-
-        lines, end, why = run_child(self.pipes, work, self.plugin.watch.seconds)
-        clear_up()
+        child = children.fork(self.pipes)
+        if child.mine:
+            with child.ending():
+                self.become_child(child.number, {})
+                item = pytest.Function.from_parent(module, name="test_soa_canary", callobj=_must_fail)
+                self._take_over(session)
+                session.items = [item]
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            children.last_word(child.number, "done")
+        lines, end, why = child.heard(self.plugin.watch.seconds)
+        children.clear_up()
         outcomes = [told["outcome"] for told in map(json.loads, lines) if told["kind"] == "test"]
         if end != "done":
             return f"no child can be forked safely: {end} {why}".strip()
@@ -318,6 +197,94 @@ class Collected:
 
 def _must_fail() -> None:
     raise AssertionError("the canary")
+
+
+class HalfStarted(_Server):
+    """A pytest plugin: stops pytest before it reads a conftest; each child goes on from there."""
+
+    def __init__(self, plugin: Any) -> None:
+        super().__init__(plugin)
+        self.modules: list[str] = json.loads(os.environ.pop("SOA_FRESH"))
+        self.number = -1  # in a child its end of the pipe
+
+    def pytest_load_initial_conftests(self, early_config: Any, args: list[str]) -> Iterator[None]:
+        """In the server never left; a child leaves it and is then a pytest like any other."""
+        own = _own_modules(self.root) or _import_ahead(self.modules, self.root)
+        self.unfit(
+            children.unsafe_to_fork() or (own and f"{own} belongs to the workspace and is loaded early")
+        )
+        self.read = self.opened.copy()
+        gc.collect()
+        gc.freeze()
+        self.pipes.tell("ready", files=rests_on(self.root, self.read), modules=[])
+        for request in self.pipes.asked():
+            child = children.fork(self.pipes)
+            if child.mine:
+                with child.ending():
+                    self._go_on(child.number, request, early_config, args)
+                yield
+                return
+            self.answer(request, child)
+        os._exit(0)
+
+    pytest_load_initial_conftests.pytest_impl = _AROUND  # type: ignore[attr-defined]
+
+    def _go_on(self, number: int, request: dict[str, Any], early_config: Any, args: list[str]) -> None:
+        """In the child: be a pytest that was asked for this request's files from the start."""
+        files = _files(request)
+        if any(os.path.join(self.root, path) in self.read or _is_ini(path) for path in files):
+            raise Refused("it changes what pytest reads before anything else")
+        if any(_has_own_ini(self.root, name) for name in request["named"]):
+            raise Refused("the tests have a configuration of their own")
+        self.number = number
+        self.become_child(number, files)
+        self.plugin.wanted = set(request["wanted"])
+        self.plugin.doctests = {name: set(names) for name, names in request["doctests"].items()}
+        named = [f"./{name}" for name in request["named"]]
+        args += named
+        sys.argv += named
+        early_config.known_args_namespace.file_or_dir = list(named)
+        parameters = early_config.invocation_params
+        object.__setattr__(parameters, "args", (*parameters.args, *named))
+        importlib.invalidate_caches()
+        children.watch_for_processes(number)
+
+    def pytest_sessionfinish(self) -> None:
+        """In a child: all is told, and what pytest still does is for a terminal."""
+        children.last_word(self.number, "done")
+
+    pytest_sessionfinish.pytest_impl = _LAST  # type: ignore[attr-defined]
+
+
+def _files(request: dict[str, Any]) -> dict[str, bytes]:
+    return {path: data.encode("latin-1") for path, data in request["files"].items()}
+
+
+class Refused(Exception):
+    """The candidate has to be run in another way; the text says why."""
+
+
+def _is_ini(path: str) -> bool:
+    return os.path.basename(path) in (*_INI, "setup.py")
+
+
+def _has_own_ini(root: str, named: str) -> bool:
+    """Whether a file below `root` might make another folder the one that pytest starts from."""
+    folder = os.path.dirname(named)
+    while folder:
+        if any(os.path.exists(os.path.join(root, folder, name)) for name in (*_INI, "setup.py")):
+            return True
+        folder = os.path.dirname(folder)
+    return False
+
+
+def _own_modules(root: str) -> str:
+    """The name of a loaded module that lies in the workspace; empty when there is none."""
+    for name, module in list(sys.modules.items()):
+        file = str(getattr(module, "__file__", "") or "")
+        if file.startswith(root + os.sep) and "-packages" not in file:
+            return name
+    return ""
 
 
 def _watch_opened(root: str) -> set[str]:
@@ -341,7 +308,19 @@ def rests_on(root: str, opened: set[str]) -> list[str]:
         if isinstance(file, str) and file.startswith(root + os.sep):
             files.add(file)
     folders = {os.path.dirname(path) for path in files} | {os.path.abspath(path or ".") for path in sys.path}
-    return sorted(files | {folder for folder in folders if not folder.startswith(layers.OWN)})
+    folders = {folder for folder in folders if not folder.startswith(layers.OWN)}
+    return sorted(files | folders | set(_configuration(root, folders)))
+
+
+def _configuration(root: str, folders: set[str]) -> Iterator[str]:
+    """The files in which pytest looks for its configuration, or would if they were there."""
+    while True:
+        yield from (os.path.join(root, name) for name in _INI)
+        if os.path.dirname(root) == root:
+            break
+        root = os.path.dirname(root)
+    for folder in folders:  # a new file there changes the folder
+        yield from (path for name in _INI if os.path.exists(path := os.path.join(folder, name)))
 
 
 def loaded(plugins: Any) -> list[str]:
@@ -367,69 +346,14 @@ def loaded(plugins: Any) -> list[str]:
     return found
 
 
-def serve_fresh() -> None:
-    """Serve with third-party modules loaded and nothing of the workspace."""
-    pipes = Pipes(int(os.environ.pop("SOA_REQUESTS")), int(os.environ.pop("SOA_RESULTS")))
-    start = json.loads(os.environ.pop("SOA_FRESH"))
-    quiet = os.environ.pop("SOA_QUIET", "").split()
-    megabytes = int(os.environ.pop("SOA_MEGABYTES", "1024"))
-    root = os.path.realpath(os.getcwd())
-    sys.argv[1:] = start["arguments"]
-    own = _import_ahead(start["modules"], root)
-    for name in quiet:
-        os.environ.pop(name, None)
-    why = unsafe_to_fork() or (f"{own} imports the workspace's own modules" if own else "")
-    if why:
-        pipes.tell("unfit", why=why)
-        return
-    gc.collect()
-    gc.freeze()
-    pipes.tell("ready", files=rests_on(root, set()), modules=[])
-    for request in pipes.asked():
-        _answer_fresh(pipes, start, request, (root, megabytes))
-
-
 def _import_ahead(modules: list[str], root: str) -> str:
-    """Import what can be; the name of a module that brought the workspace's own along."""
+    """Import what can be; the name of one of the workspace's own that came along."""
     for name in modules:
         try:
             __import__(name)
         except BaseException:  # noqa: S112 - then the tests import it, or fail, by themselves
             continue
-        for module in list(sys.modules.values()) if "." not in name else ():
-            file = str(getattr(module, "__file__", "") or "")
-            if file.startswith(root + os.sep) and "-packages" not in file:
-                return name
+        own = _own_modules(root) if "." not in name else ""
+        if own:
+            return own
     return ""
-
-
-def _answer_fresh(pipes: Pipes, start: Any, request: dict[str, Any], place: tuple[str, int]) -> None:
-    files = {path: data.encode("latin-1") for path, data in request["files"].items()}
-
-    def work(number: int) -> None:
-        layers.enter(place[0], files, place[1])
-        asked = dict(start["request"], wanted=request["wanted"], doctests=request["doctests"])
-        os.environ.update(SOA_RESULTS=str(number), SOA_REQUEST=json.dumps(asked))
-        os.set_inheritable(number, False)
-        watch_for_processes(number)
-        _run_pytest([*start["arguments"], *(f"./{name}" for name in request["named"])])
-
-    lines, end, why = run_child(pipes, work, start["request"]["seconds"])
-    pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
-    clear_up()
-
-
-def _run_pytest(arguments: list[str]) -> None:
-    import importlib
-    import runpy
-
-    importlib.invalidate_caches()
-    sys.argv[1:] = arguments
-    try:
-        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
-    except SystemExit:
-        return
-
-
-if __name__ == "__main__":
-    serve_fresh()

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from soa_agents.verify import records
 from soa_agents.verify.cold import Asked, ColdRunner
-from soa_agents.verify.plan import SERVER
 from soa_agents.verify.sandbox import Command, Jailed, jailed
 
 Kind = Literal["swap", "fresh"]
@@ -53,11 +52,10 @@ class Setup:
             "SOA_MEGABYTES": str(self.cold.limits.memory_mb // 2),
         }
         if fresh:
-            start = {"modules": self.modules, "arguments": arguments, "request": request}
-            variables["SOA_FRESH"] = json.dumps(start)
+            variables["SOA_FRESH"] = json.dumps(self.modules)
         return Command(
             interpreter=self.cold.interpreter.path,
-            arguments=("-m", SERVER) if fresh else ("-m", "pytest", *arguments),
+            arguments=("-m", "pytest", *arguments),
             folder=self.cold.root,
             files=self.base,
             variables=variables,
