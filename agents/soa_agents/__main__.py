@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from soa_agents import wire
 from soa_agents.jobs import Note, run_job
+from soa_agents.models.access import Access
 from soa_agents.models.relayed import Relay
 from soa_agents.swarm.job import AgentUpdate, JobResult, JobUpdate, StartJob
 
@@ -38,10 +39,12 @@ class EngineProcess:
 
     send: Send
     jobs: dict[str, _Running] = field(default_factory=dict)
+    access: Access = field(init=False)
     relay: Relay = field(init=False)
 
     def __post_init__(self) -> None:
         self.relay = Relay(self.send)
+        self.access = Access(self.relay)
 
     def receive(self, message: dict[str, Any]) -> None:
         """Act on one message; an unknown job is none of ours any more."""
@@ -76,7 +79,7 @@ class EngineProcess:
         if key is None:
             key = os.environ.get(start.settings.model.api_key_env)
         try:
-            result = wire.to_json(await run_job(start, key, self._heard, job.cancelled, self.relay))
+            result = wire.to_json(await run_job(start, key, self._heard, job.cancelled, self.access))
         except Exception as error:  # the process serves other jobs too; this one is told what happened
             result = wire.to_json(_crashed(start, error))
         del self.jobs[start.job_id]

@@ -19,8 +19,8 @@ from soa_agents.jobs.prepare import Prepared, prepare
 from soa_agents.jobs.stubbing import prepare_stubs
 from soa_agents.jobs.views import viewer
 from soa_agents.jobs.workplace import Workplace, open_workplace
+from soa_agents.models.access import Access
 from soa_agents.models.port import OpenModel
-from soa_agents.models.relayed import Relay, RelayedChat, no_editor
 from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.engine import Engine, Ports
 from soa_agents.swarm.events import ActionStarted, Event, Verified
@@ -38,16 +38,16 @@ async def run_job(
     key: str | None,
     listen: Listener,
     cancelled: asyncio.Event,
-    relay: Relay | None = None,
+    access: Access | None = None,
 ) -> JobResult:
     """Run a job to its end. `key` is the model's, `listen` hears what happens, `cancelled` ends it early,
-    `relay` asks the editor's own model where there is one.
+    `access` is how the jobs of this process reach their models.
 
     Never raises for what a person can meet: refusals, limits and faults of the model come back as results.
     When it returns, no request and no process of the job is left. Itself cancelled, it leaves the job to be
     resumed.
     """
-    job = _Job(start, key, listen, relay)
+    job = _Job(start, key, listen, access or Access())
     try:
         result = await _result(job, start, cancelled)
     except BaseException:
@@ -90,10 +90,10 @@ class Staff:
 class _Job:
     """What one job holds while it runs."""
 
-    def __init__(self, start: StartJob, key: str | None, listen: Listener, relay: Relay | None) -> None:
+    def __init__(self, start: StartJob, key: str | None, listen: Listener, access: Access) -> None:
         self._start = start
         self._key = key
-        self._relay = relay
+        self._access = access
         self._narrator = Narrator(listen, start.job_id, start.kind, start.targets[0] if start.targets else "")
         self._engine: Engine | None = None
         self._log: Log | None = None
@@ -195,15 +195,11 @@ class _Job:
 
     def _open_model(self) -> OpenModel:
         """The model of the job's settings. Raises `ModelError` when they name none."""
-        settings = self._start.settings.model
-        if settings.provider == "editor":
-            if self._relay is None:
-                raise no_editor()
-            return RelayedChat(settings, self._start.job_id, self._relay)
-        # Imported here: the SDK takes a third of a second that no refusal should wait for.
-        from soa_agents.models.openai_chat import OpenAIChat
 
-        return OpenAIChat(settings, self._key)
+        def waits(what: str) -> None:
+            self._narrator.note(what or "asking the model")
+
+        return self._access.open(self._start.settings, self._key, self._start.job_id, waits)
 
     def _open_log(self, place: Workplace) -> None:
         """Claim the job's log and begin it, or take up the one there; nothing is written before a refusal."""
