@@ -113,7 +113,7 @@ def _worker(plan: Plan) -> NoReturn:
         writable = (plan.tree, OWN, PRIVATE_TMP, "/dev")
         kernel.landlock(("/",), writable, network=True)
     with contextlib.suppress(OSError):  # a further layer; machines it does not know still have the others
-        kernel.seccomp(_LOCAL_SOCKETS)
+        kernel.seccomp(kernel.rules(_LOCAL_SOCKETS))
     _become(plan)
 
 
@@ -125,7 +125,7 @@ def _become_server(plan: Plan) -> NoReturn:
     keeps = _ROOT_KEEPS | {kernel.CAP_SETFCAP} if os.getuid() == 0 else frozenset[int]()
     kernel.drop_capabilities(keeps)
     Path(LAYER).mkdir()
-    kernel.seccomp(_LOCAL_SOCKETS, nesting=True)
+    kernel.seccomp(kernel.rules(_LOCAL_SOCKETS, nesting=True))
     _become(plan)
 
 
@@ -141,7 +141,7 @@ def _behind_landlock(plan: Plan) -> NoReturn:
         own = [str(tree), *(f"{plan.scratch}/{name}" for name in ("home", "ran", "tmp")), *devices]
         readable = (*mounts.SYSTEM, *mounts.ETC, *mounts.HARDWARE, *plan.readable, f"{plan.scratch}/lib")
         kernel.landlock(readable, own, network=False)
-        kernel.seccomp(())
+        kernel.seccomp(kernel.rules(()))
         _become(plan)
 
     _gather(plan, worker)

@@ -15,7 +15,7 @@ import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -49,24 +49,36 @@ _SYSCALLS = {
         "mount": 165, "umount2": 166, "swapon": 167, "reboot": 169, "init_module": 175, "delete_module": 176,
         "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
         "perf_event_open": 298, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
-        "finit_module": 313, "seccomp": 317, "bpf": 321, "userfaultfd": 323,
+        "finit_module": 313, "seccomp": 317, "bpf": 321, "userfaultfd": 323, "syslog": 103,
+        "memfd_create": 319,
     },
     "aarch64": {
         "arch": 0xC00000B7, "socket": 198, "clone": 220, "ptrace": 117, "pivot_root": 41, "chroot": 51,
         "mount": 40, "umount2": 39, "swapon": 224, "reboot": 142, "init_module": 105, "delete_module": 106,
         "kexec_load": 104, "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97,
         "perf_event_open": 241, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271,
-        "finit_module": 273, "seccomp": 277, "bpf": 280, "userfaultfd": 282,
+        "finit_module": 273, "seccomp": 277, "bpf": 280, "userfaultfd": 282, "syslog": 116,
+        "memfd_create": 279,
     },
 }  # fmt: skip
 _COMMON = {
+    "pidfd_send_signal": 424,
     "io_uring_setup": 425,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsmount": 432,
+    "fspick": 433,
     "clone3": 435,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
     "landlock_create_ruleset": 444,
     "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
+    "memfd_secret": 447,
+    "fchmodat2": 452,
+    "setxattrat": 463,
+    "removexattrat": 466,
 }
 SYSCALLS = _SYSCALLS.get(platform.machine(), {}) | _COMMON
 
@@ -102,9 +114,12 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     check(code, f"mount {kind or 'bind'} on {target}")
 
 
-def read_only(path: str, *, deep: bool = True) -> None:
-    """Make the mount at `path` (and those below it) read-only, without set-uid programs and devices."""
-    attributes = struct.pack("=QQQQ", 1 | 2 | 4, 0, 0, 0)  # MOUNT_ATTR_RDONLY, _NOSUID, _NODEV
+def read_only(path: str, *, deep: bool = True, devices: bool = False) -> None:
+    """Make the mount at `path` (and those below it) read-only, without set-uid programs and devices.
+
+    With `devices` those can still be opened, also to write: only what is known of them stays as it is.
+    """
+    attributes = struct.pack("=QQQQ", 3 if devices else 7, 0, 0, 0)  # MOUNT_ATTR_RDONLY, _NOSUID, _NODEV
     recursive = 0x8000 if deep else 0  # AT_RECURSIVE
     syscall("mount_setattr", -100, path.encode(), recursive, attributes, ctypes.c_size_t(len(attributes)))
 
@@ -180,65 +195,85 @@ def _grant(rules: int, path: str, rights: int) -> None:
     os.close(place)
 
 
+class Condition(NamedTuple):
+    """That one argument of a call, seen through `mask`, is one of `values`."""
+
+    argument: int
+    mask: int
+    values: tuple[int, ...]
+
+
+class Rule(NamedTuple):
+    """One call is answered with `answer` (an error number; 0 is success without effect), unless all hold."""
+
+    call: str
+    answer: int = errno.EPERM
+    unless: tuple[Condition, ...] = ()
+
+
 _DENIED = (
     "ptrace", "pivot_root", "chroot", "mount", "umount2", "swapon", "reboot", "init_module", "delete_module",
     "finit_module", "kexec_load", "add_key", "request_key", "keyctl", "unshare", "perf_event_open", "setns",
-    "process_vm_readv", "process_vm_writev", "bpf", "userfaultfd", "pidfd_getfd", "mount_setattr",
+    "process_vm_readv", "process_vm_writev", "bpf", "userfaultfd", "pidfd_getfd", "mount_setattr", "syslog",
+    "open_tree", "move_mount", "fsopen", "fsmount", "fspick",
 )  # fmt: skip
 _NESTING = ("mount", "unshare")
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# Answered "not there": libraries then take the older way. What a memfd holds no watch over memory sees.
+_ABSENT = ("clone3", "io_uring_setup", "memfd_create", "memfd_secret")
+_LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+_WHOLE = 0xFFFFFFFF
+_NEW_SOMETHING = 0x7E020000  # CLONE_NEW…
 
 
-def filter_program(families: tuple[int, ...], *, nesting: bool = False) -> bytes:
-    """The BPF program: no calls that reach around the jail, sockets only of `families`.
+def rules(families: tuple[int, ...], *, nesting: bool = False) -> list[Rule]:
+    """What every jail refuses: calls that reach around it, and sockets of other `families`.
 
     With `nesting` further namespaces may be made inside: a test server does so for its children.
-
-    `clone3` and `io_uring_setup` are answered "not there", so that libraries take the older way.
     """
-    lines: list[bytes] = []
+    return [
+        *(Rule(name, errno.ENOSYS) for name in _ABSENT),
+        *(Rule(name) for name in _DENIED if not (nesting and name in _NESTING)),
+        Rule("clone", errno.EPERM, (Condition(0, _NEW_SOMETHING, (0,)),)),
+        Rule("socket", errno.EAFNOSUPPORT, (Condition(0, _WHOLE, families),)),
+    ]
 
-    def add(code: int, value: int, if_true: int = 0, if_false: int = 0) -> None:
-        lines.append(struct.pack("=HBBI", code, if_true, if_false, value))
 
-    add(_LOAD, 4)
-    add(_EQUAL, SYSCALLS["arch"], 1, 0)
-    add(_RETURN, _KILL)
-    add(_LOAD, 0)
+def filter_program(refused: Iterable[Rule]) -> bytes:
+    """The BPF program for these rules; a call that this machine has no number for needs none."""
+    begin: list[tuple[int, int, int, int]] = [(_LOAD, 4, 0, 0), (_EQUAL, SYSCALLS["arch"], 1, 0)]
+    begin += [(_RETURN, _KILL, 0, 0), (_LOAD, 0, 0, 0)]
     if platform.machine() == "x86_64":
-        add(_AT_LEAST, 0x40000000, 0, 1)  # the x32 table
-        add(_RETURN, _ERROR | errno.EPERM)
-    for name in ("clone3", "io_uring_setup"):
-        add(_EQUAL, SYSCALLS[name], 0, 1)
-        add(_RETURN, _ERROR | errno.ENOSYS)
-    denied = [name for name in _DENIED if not (nesting and name in _NESTING)]
-    for name in denied:
-        add(_EQUAL, SYSCALLS[name], 0, 1)
-        add(_RETURN, _ERROR | errno.EPERM)
-    add(_EQUAL, SYSCALLS["clone"], 0, 4)
-    add(_LOAD, 16)
-    add(_ANY_BIT, 0x7E020000, 0, 1)  # CLONE_NEW…
-    add(_RETURN, _ERROR | errno.EPERM)
-    add(_RETURN, _ALLOW)
-    add(_EQUAL, SYSCALLS["socket"], 0, 2 + len(families))
-    add(_LOAD, 16)
-    for index, family in enumerate(families):
-        add(_EQUAL, family, len(families) - index, 0)
-    add(_RETURN, _ERROR | errno.EAFNOSUPPORT)
-    add(_RETURN, _ALLOW)
-    return b"".join(lines)
+        begin += [(_AT_LEAST, 0x40000000, 0, 1), (_RETURN, _ERROR | errno.EPERM, 0, 0)]  # the x32 table
+    lines = begin
+    for rule in refused:
+        if rule.call in SYSCALLS:
+            block = _block(rule)
+            lines += [(_EQUAL, SYSCALLS[rule.call], 0, len(block)), *block]
+    lines.append((_RETURN, _ALLOW, 0, 0))
+    return b"".join(struct.pack("=HBBI", code, yes, no, value) for code, value, yes, no in lines)
+
+
+def _block(rule: Rule) -> list[tuple[int, int, int, int]]:
+    """What follows when the call is this one; always ends it, as the number is no longer at hand."""
+    refuse = (_RETURN, _ERROR | rule.answer, 0, 0)
+    block: list[tuple[int, int, int, int]] = []
+    for argument, mask, values in rule.unless:
+        block += [(_LOAD, 16 + 8 * argument, 0, 0), (_AND, mask, 0, 0)]
+        block += [(_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
+        block.append(refuse)
+    return [*block, (_RETURN, _ALLOW, 0, 0) if rule.unless else refuse]
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
-def seccomp(families: tuple[int, ...], *, nesting: bool = False) -> None:
-    """Refuse the calls of `filter_program` from now on; raises `OSError` on machines it does not know."""
+def seccomp(refused: Iterable[Rule]) -> None:
+    """Refuse these calls from now on; raises `OSError` on machines whose numbers are not known."""
     if "arch" not in SYSCALLS:
         raise OSError(errno.ENOSYS, f"seccomp: not known on {platform.machine()}")
-    program = filter_program(families, nesting=nesting)
+    program = filter_program(refused)
     buffer = ctypes.create_string_buffer(program, len(program))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     value = _Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))

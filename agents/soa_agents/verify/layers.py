@@ -130,4 +130,4 @@ def _lock(tree: str) -> None:
     if kernel.landlock_version():
         writable = (tree, *_OVERLAID, *_EMPTIED, *_DEVICES)
         kernel.landlock(("/",), writable, network=True)
-    kernel.seccomp(_LOCAL_SOCKETS)
+    kernel.seccomp(kernel.rules(_LOCAL_SOCKETS))

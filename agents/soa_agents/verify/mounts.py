@@ -122,6 +122,7 @@ def _devices(root: Path) -> None:
     for name in DEVICES:
         (dev / name).touch()
         kernel.mount(f"/dev/{name}", str(dev / name), "", kernel.MS_BIND)
+        kernel.read_only(str(dev / name), devices=True)  # it is the machine's own: its mode, its times
     _tmpfs(dev / "shm", 512, "1777")
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         (dev / name).symlink_to(target)

@@ -1,0 +1,305 @@
+"""Which sandbox this machine offers: the strongest level at which every attack fails, tried, not guessed.
+
+An attack (`attacks.py`) runs in the jail against decoys that stand where a person's files, sockets and
+processes are. What was found is kept for as long as the machine runs and nothing that it rests on changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import pty
+import resource
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from soa_agents.errors import NoSandbox
+from soa_agents.settings import state_folder
+from soa_agents.verify.plan import Layer
+from soa_agents.verify.sandbox import REFUSED, Command, run_briefly
+
+Level = Literal["namespaces", "landlock"]
+LEVELS: tuple[Level, ...] = ("namespaces", "landlock")
+_HERE = Path(__file__).parent
+_SECONDS = 20.0  # until an attack that does not come back counts as one that succeeds
+_ALLOW = "Switch one of them on, or allow it for this workspace."
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One level: the layers that hold there, the attacks that succeeded, or why it could not be built."""
+
+    layers: tuple[str, ...] = ()
+    succeeded: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStatus:
+    """What this machine can do. `sentence` says it to a person, `layers` name what holds.
+
+    `refused` are the stronger levels that do not hold, each with its reason.
+    """
+
+    level: Literal["namespaces", "landlock", "none"]
+    sentence: str
+    layers: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@cache
+def probe(levels: tuple[Level, ...] = LEVELS) -> SandboxStatus:
+    """The strongest of `levels` at which all attacks fail, from what is kept or by trying."""
+    if sys.platform != "linux":
+        return SandboxStatus("none", _elsewhere())
+    key = _resting_on(levels)
+    kept = _kept(key)
+    if kept is not None:
+        return kept
+    found = try_out(levels)
+    if found.level != "none":
+        _keep(key, found)
+    return found
+
+
+def try_out(levels: tuple[Level, ...] = LEVELS) -> SandboxStatus:
+    """Attack the jail at each of `levels`, in their order, until one holds; nothing kept is believed."""
+    refused: list[str] = []
+    for level in levels:
+        tried = attack(level)
+        if tried.layers:
+            words = "user namespaces" if level == "namespaces" else "Landlock, without namespaces"
+            sentence = f"Tests run in a sandbox ({words}): no network, the files they need and no others."
+            return SandboxStatus(level, sentence, tried.layers, tuple(refused))
+        name = "user namespaces" if level == "namespaces" else "Landlock"
+        refused.append(f"{name}: {tried.problem or 'does not stop ' + ', '.join(tried.succeeded)}")
+    sentence = f"This machine offers no sandbox ({'; '.join(refused)}), so SoA would run model-written code"
+    return SandboxStatus("none", f"{sentence} unprotected. {_ALLOW}", (), tuple(refused))
+
+
+def choose(setting: Literal["strict", "scrubbed"]) -> Layer:
+    """The level to run at; raises `NoSandbox` when there is none and `setting` does not go without."""
+    if setting == "scrubbed":
+        return "scrubbed"
+    status = probe()
+    if status.level == "none":
+        raise NoSandbox(status.sentence)
+    return status.level
+
+
+def attack(level: Layer, where: Path | None = None) -> Tried:
+    """Run every attack in the jail at `level`; the secret they are after lies below `where`."""
+    with decoys(where) as put_up:
+        arguments = ("-I", "-S", "attacks.py")
+        files = {"attacks.py": (_HERE / "attacks.py").read_bytes(), "aim": json.dumps(put_up.aim).encode()}
+        interpreter = Path(os.path.abspath(sys.executable))  # noqa: PTH100 - a venv needs its link kept
+        command = Command(interpreter, arguments, put_up.tree, files, seconds=_SECONDS)
+        done = run_briefly(command, level)
+        seen = put_up.seen()
+    if done.killed:
+        return Tried(succeeded=("a process that stays",))
+    said = done.output.strip().rpartition("\n")[2]
+    if done.status == REFUSED or not said.startswith("{"):
+        return Tried(problem=said.rpartition(": ")[2] or f"exit status {done.status}")
+    told = json.loads(said)
+    succeeded = tuple(sorted({*told["got"], *seen}))
+    return Tried((*_LAYERS[level], told["tree"]) if not succeeded else (), succeeded)
+
+
+_LAYERS: dict[Layer, tuple[str, ...]] = {
+    "namespaces": ("user, mount, network, process namespaces", "Landlock", "seccomp", "no capabilities"),
+    "landlock": ("Landlock", "seccomp", "no capabilities"),
+    "scrubbed": (),
+}
+
+
+def _elsewhere() -> str:
+    if sys.platform == "win32":
+        return "SoA knows no sandbox on Windows yet. Use it in WSL, where the Linux one works."
+    return f"SoA knows no sandbox on {sys.platform} that was proven. Allow it for this workspace to go without."
+
+
+@dataclass(slots=True)
+class Decoys:
+    """What attacks aim at, and what it can tell afterwards."""
+
+    aim: dict[str, Any]
+    tree: Path
+    sleeper: subprocess.Popen[bytes]
+    listening: dict[str, socket.socket]
+    nice: int
+
+    def seen(self) -> tuple[str, ...]:
+        """The attacks that reached their decoys."""
+        found = []
+        if self.sleeper.poll() is not None:
+            found.append("signals")
+        elif os.getpriority(os.PRIO_PROCESS, self.sleeper.pid) != self.nice:
+            found.append("steers others")
+        for name, each in self.listening.items():
+            with contextlib.suppress(OSError):
+                if each.recv(16):
+                    found.append(name)
+        secret = Path(self.aim["secret"])
+        if not secret.is_file() or secret.read_text() != self.aim["token"]:
+            found.append("writes the secret")
+        return tuple(found)
+
+
+@contextlib.contextmanager
+def decoys(where: Path | None = None) -> Iterator[Decoys]:
+    """Put up a secret (below `where`), sockets, a process, shared memory and a terminal to be attacked."""
+    token = f"soa-decoy-{secrets.token_hex(8)}"
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(_folder(None)))
+        secret = Path(stack.enter_context(_folder(where))) / "secret"
+        secret.write_text(token)
+        for name in ("tree", ".git"):
+            (place / name).mkdir()
+        listening = _sockets(stack, place)
+        sleeper = _sleeper(stack, token)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(sleeper.pid, resource.RLIMIT_NOFILE, (soft - 7, hard))
+        aim = {
+            "token": token,
+            "secret": str(secret),
+            "pid": sleeper.pid,
+            "files": soft - 7,
+            "terminal": _terminal(stack),
+            "tcp": listening["calls the loopback"].getsockname()[1],
+            "udp": listening["sends to the loopback"].getsockname()[1],
+            "socket": str(place / "stream"),
+            "visible": str(place / ".git/visible"),
+            "datagrams": str(place / "datagrams"),
+            "abstract": f"{place.name}-abstract",
+            **_shared(stack, token),
+        }
+        nice = os.getpriority(os.PRIO_PROCESS, sleeper.pid)
+        yield Decoys(aim, place / "tree", sleeper, listening, nice)
+
+
+def _folder(where: Path | None) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=".soa-decoy-", dir=where, ignore_cleanup_errors=True)
+
+
+def _sockets(stack: ExitStack, place: Path) -> dict[str, socket.socket]:
+    """Listening ones by the attack that would reach them."""
+    kinds: dict[str, tuple[int, int, Any]] = {
+        "calls the loopback": (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+        "sends to the loopback": (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+        "calls a socket": (socket.AF_UNIX, socket.SOCK_STREAM, str(place / "stream")),
+        "calls a socket beside what it may read": (
+            socket.AF_UNIX,
+            socket.SOCK_STREAM,
+            str(place / ".git/visible"),
+        ),
+        "calls an abstract socket": (socket.AF_UNIX, socket.SOCK_STREAM, f"\0{place.name}-abstract"),
+        "sends to a socket": (socket.AF_UNIX, socket.SOCK_DGRAM, str(place / "datagrams")),
+    }
+    found = {}
+    for name, (family, kind, address) in kinds.items():
+        made = stack.enter_context(socket.socket(family, kind))
+        made.setblocking(False)
+        made.bind(address)
+        if kind == socket.SOCK_STREAM:
+            made.listen()
+        found[name] = made
+    return found
+
+
+def _sleeper(stack: ExitStack, token: str) -> subprocess.Popen[bytes]:
+    """A process that has the token in its environment and its arguments, and waits to be harmed."""
+    program = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)", token]
+    sleeper = subprocess.Popen(  # noqa: S603 - our own Python, asleep
+        program, env={"DECOY": token}, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    stack.callback(sleeper.wait)
+    stack.callback(sleeper.kill)
+    return sleeper
+
+
+def _terminal(stack: ExitStack) -> str:
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        return "/dev/pts/none"
+    stack.callback(os.close, ours)
+    stack.callback(os.close, theirs)
+    return os.ttyname(theirs)
+
+
+def _shared(stack: ExitStack, token: str) -> dict[str, Any]:
+    """A file in /dev/shm and a segment of System V's shared memory."""
+    shared, key = Path("/dev/shm") / token, secrets.randbits(30) | 1  # noqa: S108 - what is attacked
+    with contextlib.suppress(OSError):
+        shared.write_text(token)
+        stack.callback(shared.unlink)
+    libc = ctypes.CDLL(None, use_errno=True)
+    segment = libc.shmget(key, 4096, 0o1600)  # IPC_CREAT, for this user
+    if segment >= 0:
+        stack.callback(libc.shmctl, segment, 0, None)
+    return {"shared": str(shared), "key": key}
+
+
+_RESTS_ON = (
+    "/proc/sys/kernel/random/boot_id",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/user/max_user_namespaces",
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+    "/proc/self/attr/current",
+)
+
+
+def _resting_on(levels: tuple[Level, ...]) -> str:
+    """What the answer depends on, as one digest: this boot, this kernel's settings, our rights, our code."""
+    parts = [repr(levels), str(os.getuid()), sys.executable]
+    for path in _RESTS_ON:
+        with contextlib.suppress(OSError):
+            parts.append(Path(path).read_text())
+    status = Path("/proc/self/status").read_text().splitlines()
+    parts += [line for line in status if line.startswith(("CapBnd", "CapEff", "Seccomp", "NoNewPrivs"))]
+    parts += [os.readlink(f"/proc/self/ns/{name}") for name in ("user", "mnt", "pid", "net")]  # noqa: PTH115
+    parts += [str(_HERE.joinpath(f"{name}.py").stat().st_mtime_ns) for name in _CODE]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+_CODE = ("attacks", "bare", "jail", "kernel", "mounts", "plan", "probe", "sandbox", "tree", "visible")
+
+
+def _place() -> Path:
+    return state_folder() / "sandbox.json"
+
+
+def _kept(key: str) -> SandboxStatus | None:
+    try:
+        found = json.loads(_place().read_text(encoding="utf-8"))[key]
+        return SandboxStatus(found["level"], found["sentence"], *(tuple(found[n]) for n in _LISTS))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+_LISTS = ("layers", "refused")
+
+
+def _keep(key: str, status: SandboxStatus) -> None:
+    """Write it down for later; not being able to is no failure."""
+    with contextlib.suppress(OSError):
+        place = _place()
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = place.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({key: asdict(status)}), encoding="utf-8")
+        partial.replace(place)
