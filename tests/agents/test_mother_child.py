@@ -9,7 +9,7 @@ import pytest
 from agents.playground import Played, Script, play
 from soa_agents.protocols import choose
 from soa_agents.settings import Limits
-from soa_agents.swarm import candidate
+from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Verify
 from soa_agents.swarm.fold import replay
 
@@ -33,6 +33,26 @@ BAD_CHILD = block("def _line(price, count):\n    return price + count")
 SLY_CHILD = block("def _line(price, count):\n    return 6 if count == 3 else price + count")
 PLAIN_MOTHER = MOTHER.replace(">>> _line(2, 3)\n    6", "Both are numbers.")
 CHILD_TESTS = block("from shop import _line\n\n\ndef test_line():\n    assert _line(2, 3) == 6")
+LINE_MOTHER = block(
+    "def _line(price, count):\n    return _times(price, count)\n\n\n"
+    'def _times(a, b):\n    """The product."""\n    ...'
+)
+TIMES = block("def _times(a, b):\n    return a * b")
+BROKEN_TIMES = block("def _times(a, b):\n    return a * b / 0")
+TWO = block(
+    "def total(items):\n    return sum((line(p, n) for p, n in items), none())\n\n\n"
+    'def line(price, count):\n    """Price times count.\n\n    >>> line(2, 3)\n    6\n    """\n    ...\n\n\n'
+    'def none():\n    """Nothing.\n\n    >>> none()\n    0\n    """\n    ...'
+)
+TWO_ASKED = ["total skeleton", "line code", "none code", "total feedback", "total modify"]
+LINE = block("def line(price, count):\n    return price * count")
+SLY_LINE = block("def line(price, count):\n    return 6 if count == 3 else price + count")
+NONE = block("def none():\n    return 0")
+CALLERS = block(
+    "def total(items):\n    return _a(items) + _b(items)\n\n\n"
+    'def _a(items):\n    """All.\n\n    >>> _a([])\n    0\n    """\n    ...\n\n\n'
+    'def _b(items):\n    """None."""\n    ...'
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,70 @@ CASES = {
         "failed",
         Limits(calls=2),
     ),
+    "depth above two: a child is a mother again, and her child is to blame": Case(
+        {
+            "total": {
+                "skeleton": [PLAIN_MOTHER],
+                "feedback": ["The lines are off."],
+                "modify": [PLAIN_MOTHER],
+            },
+            "_line": {"skeleton": [LINE_MOTHER], "feedback": ["Not mine."], "modify": [LINE_MOTHER]},
+            "_times": {"code": [BROKEN_TIMES], "feedback": ["It divides."], "modify": [TIMES]},
+        },
+        [
+            "total skeleton",
+            "_line skeleton",
+            "_times code",
+            "total feedback",
+            "total modify",
+            "_line feedback",
+            "_line modify",
+            "_times feedback",
+            "_times modify",
+        ],
+        limits=Limits(depth=3),
+    ),
+    "of several children only whom the failing test alone runs is doubted": Case(
+        {
+            "total": {"skeleton": [TWO], "feedback": ["Which?"], "modify": [TWO]},
+            "line": {"code": [SLY_LINE], "feedback": ["Times, always."], "modify": [LINE]},
+            "none": {"code": [NONE]},
+        },
+        [*TWO_ASKED, "line feedback", "line modify"],
+        tests={
+            "t::two": "total([(2, 4), (1, 1)]) == 9 and 'line none'",
+            "t::none": "total([]) == 0 and 'none'",
+        },
+    ),
+    "children with the same evidence against them write tests first": Case(
+        {
+            "total": {"skeleton": [TWO], "feedback": ["Which?"], "modify": [TWO]},
+            "line": {
+                "code": [SLY_LINE],
+                "tests": [block("from shop import line\n\n\ndef test_line():\n    assert line(2, 4) == 8")],
+                "feedback": ["Times, always."],
+                "modify": [LINE],
+            },
+            "none": {
+                "code": [NONE],
+                "tests": [block("from shop import none\n\n\ndef test_none():\n    assert none() == 0")],
+            },
+        },
+        [*TWO_ASKED, "line tests", "none tests", "line feedback", "line modify"],
+        tests={"t::two": "total([(2, 4), (1, 1)]) == 9 and 'line none'"},
+    ),
+    "a stub that two children call has one agent, and keeps it when one of them stops to": Case(
+        {
+            "total": {"skeleton": [CALLERS]},
+            "_a": {"code": [block("def _a(items):\n    return 1 + sum(line(p, n) for p, n in items)")]}
+            | {"feedback": ["One too many."]}
+            | {"modify": [block("def _a(items):\n    return sum(p * n for p, n in items)")]},
+            "_b": {"code": [block("def _b(items):\n    return line(0, 1)")]},
+            "line": {"code": [block("def line(price, count):\n    return price * count")]},
+        },
+        ["total skeleton", "_a code", "_b code", "line code", "_a feedback", "_a modify"],
+        text=STUB + '\n\ndef line(price, count):\n    """Price times count."""\n    ...\n',
+    ),
     "no test runs it": Case(
         {
             "total": {
@@ -173,18 +257,6 @@ async def test_the_best_candidate_is_kept_when_a_later_one_is_worse() -> None:
     assert "p + n" in text
 
 
-THREE = block(
-    "def total(items):\n    return _a(items) + _b(items) + _c(items)\n\n\n"
-    + "\n\n\n".join(f'def _{n}(items):\n    """Part {n}."""\n    ...' for n in "abc")
-)
-PARTS: Script = {
-    "total": {"skeleton": [THREE]},
-    "_a": {"code": [block("def _a(items):\n    return sum(p * n for p, n in items)")]},
-    "_b": {"code": [block("def _b(items):\n    return _clean(0)\n\n\ndef _clean(x):\n    return x")]},
-    "_c": {"code": [block("def _c(items):\n    return _clean(0)\n\n\ndef _clean(x):\n    return x * 2")]},
-}
-
-
 def text_of(played: Played) -> str:
     root = played.state.job.targets[0].function
     return candidate.patch_of({"shop.py": STUB}, played.state.best[root].pieces).apply({"shop.py": STUB})[
@@ -192,13 +264,57 @@ def text_of(played: Played) -> str:
     ]
 
 
-@pytest.mark.parametrize("seed", range(12))
+def drawn(chance: random.Random) -> Script:
+    """Three Children, some with examples, some wrong at first, some with a helper of the same name."""
+    stubs, script = [], {}
+    for name in "abc":
+        shown = f"\n\n    >>> _{name}([])\n    0\n    " if chance.random() < 0.6 else ""
+        stubs.append(f'def _{name}(items):\n    """Part {name}.{shown}"""\n    ...')
+        value = "sum(p * n for p, n in items)" if name == "a" else "_clean(0)"
+        clean = f"\n\n\ndef _clean(x):\n    return x * {chance.randint(1, 2)}"
+        good = f"def _{name}(items):\n    return {value}{clean if name != 'a' else ''}"
+        wrong = good.replace("return ", "return 1 + ", 1)
+        test = f"from shop import _{name}\n\n\ndef test_it():\n    assert _{name}([]) == 0"
+        script[f"_{name}"] = {
+            "code": [block(wrong if chance.random() < 0.5 else good)],
+            "tests": [block(test)],
+            "feedback": ["One too many."],
+            "modify": [block(good)],
+        }
+    mother = "def total(items):\n    return _a(items) + _b(items) + _c(items)"
+    whole = block("\n\n\n".join([mother, *stubs]))
+    script["total"] = {"skeleton": [whole], "feedback": ["Hm."], "modify": [whole]}
+    return script
+
+
+@pytest.mark.parametrize("seed", range(30))
 async def test_the_order_in_which_replies_arrive_does_not_show(seed: int) -> None:
-    """Replies of parallel Children arrive shuffled; the file that results is always the same."""
-    plain = await play(choose("mother_child"), STUB, TESTS, PARTS)
-    shuffled = await play(choose("mother_child"), STUB, TESTS, PARTS, shuffle=random.Random(seed))
+    """Replies of parallel Children arrive shuffled; calls and the file that results are always the same."""
+    script = drawn(random.Random(seed))
+    plain = await play(choose("mother_child"), STUB, TESTS, script)
+    shuffled = await play(choose("mother_child"), STUB, TESTS, script, shuffle=random.Random(seed))
     assert plain.stop.verdict == shuffled.stop.verdict == "passed"
     assert text_of(shuffled) == text_of(plain)
+    assert sorted(shuffled.model.asked) == sorted(plain.model.asked)
+
+
+async def test_a_branch_is_tried_while_others_still_write() -> None:
+    """`_b` does not reply before `_a`, whose example failed, has been asked to mend it."""
+    script = {
+        "total": {"skeleton": [CALLERS]},
+        "_a": {
+            "code": [block("def _a(items):\n    return 1 + sum(p * n for p, n in items)")],
+            "feedback": ["One too many."],
+            "modify": [block("def _a(items):\n    return sum(p * n for p, n in items)")],
+        },
+        "_b": {"code": [block("def _b(items):\n    return 0")]},
+    }
+    waits = {"_b code": "_a modify"}
+    limits = Limits(seconds=20)
+    played = await play(choose("mother_child"), STUB, TESTS, script, limits=limits, waits=waits)
+    assert played.stop.verdict == "passed"
+    trials = [key for key in played.state.keys if key.endswith(":trial")]
+    assert trials == ["shop.py::total:r0:trial"]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -250,3 +366,27 @@ async def test_what_a_test_server_passed_is_run_cold_before_it_is_offered(
     assert final.selection.cold
     assert set(final.selection.tests) == {*TESTS, "o::x"}
     assert final.candidate == next(run for run in runs if run.key.endswith(":r0:trial")).candidate
+
+
+NEWLY_RED = {  # a test that the baseline passes: an expression, whether it is flaky, who is asked for what
+    "flaky": ("True", True, ["total skeleton"]),
+    "broken": (
+        "'sum' not in total.__code__.co_names",
+        False,
+        ["total skeleton", "total feedback", "total modify"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("test", "flaky", "asked"), NEWLY_RED.values(), ids=NEWLY_RED.keys())
+async def test_a_new_failure_of_a_trial_runs_once_more(test: str, flaky: bool, asked: list[str]) -> None:
+    """What flips is named in the end and never told to the model; what stays red is."""
+    by_hand = block("def total(items):\n    n = 0\n    for p, c in items:\n        n += p * c\n    return n")
+    script = {"total": {"skeleton": [ALONE], "feedback": ["Loop."], "modify": [by_hand]}}
+    tests = {**TESTS, "t::still": test}
+    named = frozenset(["t::still"]) if flaky else frozenset[str]()
+    played = await play(choose("auto"), STUB, tests, script, flaky=named)
+    assert played.stop.verdict == "passed"
+    assert played.model.asked == asked
+    assert judge.flaky(played.state) == tuple(named)
+    assert replay(played.events) == played.state

@@ -181,7 +181,7 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
     failing = f" Still failing: {_test_name(still)}: {_first(still.message)}." if still else ""
     return (
         f"SoA got {name} to {count.passed} of {count.passed + count.failed} tests in "
-        f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason} "
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason}{_flaky(state)} "
         "Look at the best diff, or try again."
     )
 
@@ -210,10 +210,20 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
     note = f" A docstring example still fails: {_first(wrong[0].message)}." if wrong else ""
     left = [short(t.function) for t in state.job.targets if t.function not in stop.accepted]
     note += f" Not proven, so not in the edit: {_listed(left)}." if left else ""
+    note += _flaky(state)
     return _line(
         f"{name} {verb} {after.passed} of {after.passed + after.failed} {what}{were}.{note} "
         f"{stop.reason} {spending(state)}"
     )
+
+
+def _flaky(state: State) -> str:
+    """The tests that failed once on code that they pass, or nothing."""
+    names = [name.rpartition("::")[2] for name in judge.flaky(state)]
+    if not names:
+        return ""
+    verb, once = ("are", "they failed") if len(names) > 1 else ("is", "it failed")
+    return f" {_listed(names)} {verb} flaky: {once} once and passed when run again."
 
 
 def _listed(names: list[str]) -> str:

@@ -112,8 +112,10 @@ class Narrator:
         if verify.agent not in state.nodes:
             return
         scope = state.scope(verify.agent) if verify.agent in _roots(state) else None
-        proof = judge.counted(scope, event.report) if scope else event.report.results
-        tests = tally(proof or event.report.results)
+        again = verify.purpose == "again"
+        report = (state.report(judge.run_of(event.key)) if again else None) or event.report
+        proof = judge.counted(scope, report) if scope else report.results
+        tests = tally(proof or report.results)
         self._agent(state, verify.agent, "done", tests=tests)
         if scope and verify.purpose == "candidate":
             self._examples(state, verify.agent, event.report)

@@ -67,9 +67,9 @@ def unproven(before: State, now: State, stop: Stop) -> Verify | None:
     What was tested before the interruption was tested on a workspace that may have changed since.
     """
     files = _files(now, stop)
-    old = {id(p.report) for p in before.keys.values()}
+    old = {key for key, progress in before.keys.items() if progress.report}
     runs = _runs(now, files)
-    fresh = [a.selection for a, report in runs if id(report) not in old and report.rung == "cold"]
+    fresh = [a.selection for a, report in runs if a.key not in old and report.rung == "cold"]
     targets = [t for t in now.job.targets if t.function in stop.accepted]
     wanted = {name for t in targets for name in (*t.tests, *t.affected)}
     tests = wanted - {name for selection in fresh for name in selection.tests}

@@ -55,6 +55,8 @@ def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
     if report is None:
         return give_up(state, state.keys[key].failed)
     verdict = judge.verdict(state, report)
+    if verdict == "failed" and (again := judge.newly_failing(state, n)):
+        return again
     if verdict != "failed" and judge.owes_final(state, report) and _final(state, n).selection != _NOTHING:
         met = _whole(state, n)
         if met is not None:
@@ -81,8 +83,8 @@ def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
     if unknown:
         before = Verify(judge.before_key(last.key), (), Selection(unknown, cold=True), "final", state.root)
         return give_up(state, state.keys[before.key].failed) if state.finished(before.key) else (before,)
-    trial, final = state.report(judge.trial_key(state.root, n)), judge.final_report(state, last.key)
-    confirmed = trial is not None and final is not None and judge.confirms(state, trial, final)
+    trial = state.report(judge.trial_key(state.root, n))
+    confirmed = trial is not None and judge.confirms(state, trial, whole)
     if confirmed and not broken and not judge.spoilt(whole):
         return None
     return judge.red_once(state, last) or _again(state, n, last.key)

@@ -171,17 +171,32 @@ def _verified(state: State, event: Verified) -> State:
     verify = progress.action
     assert isinstance(verify, Verify)  # noqa: S101 - only test runs are verified
     state = _put(state, event.key, replace(progress, done=True, report=event.report))
-    if verify.agent not in state.nodes or verify.purpose not in ("candidate", "final", "again"):
+    key = event.key
+    if verify.purpose == "again":
+        key, state = _run_again(state, event)
+        verify = state.keys[key].action
+        assert isinstance(verify, Verify)  # noqa: S101 - as above
+    report = state.report(key)
+    if report is None or verify.agent not in state.nodes:
         return state
     if verify.purpose == "candidate":
-        return _keep_best(state, state.scope(verify.agent), event.report)
-    final = event.key.removesuffix(judge.before_key("")).removesuffix(judge.again_key(""))
-    return _prove_best(state, verify.agent, final)
+        return _keep_best(state, state.scope(verify.agent), report)
+    if verify.purpose == "final":
+        return _prove_best(state, verify.agent, key.removesuffix(judge.before_key("")))
+    return state
+
+
+def _run_again(state: State, event: Verified) -> tuple[str, State]:
+    """What was red once is green now or stays red: the first run's report says so from here on."""
+    key = judge.run_of(event.key)
+    first = state.keys[key]
+    assert first.report is not None  # noqa: S101 - it is what was run again
+    return key, _put(state, key, replace(first, report=judge.settled(first.report, event.report)))
 
 
 def _prove_best(state: State, root: str, final: str) -> State:
     """The best candidate, once everything affected was run: proven, or refuted by what it breaks."""
-    whole = judge.final_report(state, final)
+    whole = state.report(final)
     unknown, broken = judge.newly_red(state, final)
     if unknown or whole is None:
         return state

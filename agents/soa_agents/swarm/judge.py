@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from soa_agents.swarm.actions import Verdict, Verify
@@ -9,6 +10,8 @@ from soa_agents.swarm.state import State
 from soa_agents.verify.brief import signature
 from soa_agents.verify.report import Report, Selection, TestResult
 from soa_agents.workspace.ids import FunctionId
+
+_FEW = 20  # tests that may fail by accident at once
 
 
 def counted(state: State, report: Report) -> tuple[TestResult, ...]:
@@ -39,33 +42,62 @@ def newly_red(state: State, final: str) -> tuple[tuple[str, ...], tuple[TestResu
 
     The former become the latter, or innocent, once the run behind `before_key` has shown them unchanged.
     """
-    whole, before = final_report(state, final), state.report(before_key(final))
+    whole, before = state.report(final), state.report(before_key(final))
     known = {r.nodeid: r.passed for source in (before, state.baseline) if source for r in source.tests}
     red = [r for r in whole.tests if not r.passed] if whole else []
     unknown = () if before else tuple(r.nodeid for r in red if r.nodeid not in known)
     return unknown, tuple(r for r in red if known.get(r.nodeid))
 
 
-def final_report(state: State, final: str) -> Report | None:
-    """The final run of that key; a test that passed when it was run again is flaky, and counts as passed."""
-    whole, again = state.report(final), state.report(again_key(final))
-    if whole is None or again is None:
-        return whole
-    passed = {r.nodeid: r for r in again.tests if r.passed}
-    return replace(whole, results=tuple(passed.get(r.nodeid, r) for r in whole.results))
+def settled(report: Report, again: Report) -> Report:
+    """A report after a second run of what is red in it: what passes then is flaky, and counts as passed."""
+    passed = {r.nodeid: replace(r, flaky=True) for r in again.tests if r.passed}
+    return replace(report, results=tuple(passed.get(r.nodeid, r) for r in report.results))
 
 
 def red_once(state: State, run: Verify) -> tuple[Verify, ...]:
     """The second run of what a final run does not pass; nothing when it was made, or would say nothing."""
     whole = state.report(run.key)
-    red = tuple(r.nodeid for r in whole.tests if not r.passed) if whole and not spoilt(whole) else ()
-    again = Verify(again_key(run.key), run.candidate, Selection(red, cold=True), "again", run.agent)
-    return (again,) if red and state.finished(again.key) is None else ()
+    return _run_again(state, run, [r for r in whole.tests if not r.passed]) if whole else ()
 
 
-def again_key(final: str) -> str:
-    """The key of the second run of what a final run does not pass."""
-    return f"{final}:again"
+def newly_failing(state: State, n: int) -> tuple[Verify, ...]:
+    """The second run of what the trial `n` does not pass and the baseline or an earlier trial did.
+
+    What hangs, or fails with many others, is no accident and is not run again.
+    """
+    run, report = state.keys[trial_key(state.root, n)].action, state.report(trial_key(state.root, n))
+    if report is None or not isinstance(run, Verify):
+        return ()
+    earlier = (state.report(trial_key(state.root, k)) for k in range(n))
+    green = {r.nodeid for each in (state.baseline, *earlier) if each for r in each.tests if r.passed}
+    red = [r for r in report.tests if r.nodeid in green and not r.passed]
+    accident = len(red) <= _FEW and all(r.outcome != "timeout" for r in red)
+    return _run_again(state, run, red) if accident else ()
+
+
+def _run_again(state: State, run: Verify, red: Sequence[TestResult]) -> tuple[Verify, ...]:
+    report = state.report(run.key)
+    if not red or report is None or spoilt(report) or state.finished(again_key(run.key)):
+        return ()
+    selection = Selection(tuple(r.nodeid for r in red), cold=report.rung == "cold")
+    return (Verify(again_key(run.key), run.candidate, selection, "again", run.agent),)
+
+
+def again_key(run: str) -> str:
+    """The key of the second run of what the run of that key does not pass."""
+    return f"{run}:again"
+
+
+def run_of(again: str) -> str:
+    """The key of the run that `again_key` was made from."""
+    return again.removesuffix(":again")
+
+
+def flaky(state: State) -> tuple[str, ...]:
+    """The tests of this job that failed on a candidate and passed on it when they were run once more."""
+    reports = (progress.report for progress in state.keys.values() if progress.report)
+    return tuple(dict.fromkeys(r.nodeid for report in reports for r in report.tests if r.flaky))
 
 
 def before_key(final: str) -> str:

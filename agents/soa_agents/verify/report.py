@@ -37,6 +37,8 @@ class TestResult:
     output: str = ""  # captured output, capped
     doctest: FunctionId | None = None  # set when this is the docstring example of that function
     ran: tuple[FunctionId, ...] = ()  # workspace functions (outside test files) that ran during it
+    flaky: bool = False  # it failed on this candidate before, and passed when it was run once more
+    support: tuple[FunctionId, ...] = ()  # those of test files: itself, fixtures, helpers
 
     @property
     def passed(self) -> bool:
