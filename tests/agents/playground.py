@@ -9,6 +9,7 @@ import asyncio
 import doctest
 import random
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -37,17 +38,22 @@ class Scripted:
     asked: list[str] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
     turns: dict[tuple[str, str], int] = field(default_factory=dict)
+    waits: Mapping[str, str] = field(default_factory=dict)  # a call -> the one whose asking it waits for
+    begun: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
 
     async def ask(self, prompt: Prompt) -> Reply:
-        name = prompt.target.partition("::")[2].rpartition(".")[2]
-        self.asked.append(f"{name} {prompt.step}")
+        name, step = prompt.target.partition("::")[2].rpartition(".")[2], prompt.step
+        self.asked.append(f"{name} {step}")
         self.prompts.append(prompt)
-        turn = self.turns.get((name, prompt.step), 0)
-        self.turns[name, prompt.step] = turn + 1
+        turn = self.turns.get((name, step), 0)
+        self.turns[name, step] = turn + 1
         if self.shuffle:
             for _ in range(self.shuffle.randrange(20)):
                 await asyncio.sleep(0)
-        replies = self.script.get(name, {}).get(prompt.step, ["Nothing to say."])
+        self.begun[f"{name} {step}"].set()
+        if (call := self.waits.get(f"{name} {step}")) is not None:
+            await self.begun[call].wait()
+        replies = self.script.get(name, {}).get(step, ["Nothing to say."])
         return Reply(replies[min(turn, len(replies) - 1)], usage=Usage(1, 100, 0, 50))
 
 
@@ -176,6 +182,7 @@ async def play(
     others: Mapping[str, str] | None = None,
     flaky: frozenset[str] = frozenset(),
     red_cold: frozenset[str] | None = None,
+    waits: Mapping[str, str] | None = None,
     heard: Callable[[State, Event], None] = lambda state, event: None,
 ) -> Played:
     """Run one job on one file to its end. The first function is the target unless `roots` name others.
@@ -191,6 +198,6 @@ async def play(
     first = replace(first, targets=tuple(replace(t, affected=affected) for t in first.targets))
     asked = Selection(tuple(tests), tuple(FunctionId(PATH, n) for n in names))
     events: list[Event] = [first, BaselineMeasured(await runner.run({}, asked))]
-    model = Scripted(script, shuffle)
+    model = Scripted(script, shuffle, waits=waits or {})
     engine = Engine(protocol, Ports(model, runner, Plain(), events.append, heard), replay(events))
     return Played(await engine.run(), engine.state, events, model, runner)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from soa_agents.protocols import trial
-from soa_agents.swarm.actions import Action, Ask, Stop
+from soa_agents.swarm import candidate
+from soa_agents.swarm.actions import Action, Ask, Stop, Verify
+from soa_agents.swarm.source import words
 from soa_agents.swarm.state import Node, State
-from soa_agents.verify.report import Report
+from soa_agents.verify.report import Report, Selection
+from soa_agents.verify.suspects import ochiai
 
 
 class MotherChild:
@@ -27,11 +30,9 @@ class MotherChild:
         if outside := _outside(state, now.n):
             return trial.give_up(state, outside)
         repairs = _round(state, now.n, now.about) if now.n else ()
-        if repairs:
-            return repairs
-        writing = _first_writes(state, now.about)
-        if writing:
-            return writing
+        wanted = (*repairs, *_first_writes(state, now.about), *_tried_alone(state))
+        if wanted:
+            return wanted
         root = state.nodes[state.root]
         if root.written is None:
             return Stop("failed", _why_unwritten(state, root))
@@ -51,6 +52,39 @@ def _write(state: State, node: Node, about: str) -> Ask:
         step = "modify"
     key = f"{node.agent}:write{node.brief}"
     return Ask(key, node.agent, step, str(node.function), about=about if node.before else "")  # type: ignore[arg-type]  # one of three steps
+
+
+def _tried_alone(state: State) -> tuple[Action, ...]:
+    """Branches that are written while others may still be: their docstring examples run, and she who fails
+    them mends her code, once.
+
+    What she is tried on has nothing of the branches beside her, so it is the same whoever comes first; code
+    that names one of them waits for the trial.
+    """
+    below = list(state.family(state.root))[1:]
+    names = frozenset(node.function.name for node in below)
+    shown = [child for child in below if ">>>" in child.spec] if len(below) > 1 else []
+    return tuple(action for child in shown for action in _alone(state, child, names))
+
+
+def _alone(state: State, child: Node, names: frozenset[str]) -> tuple[Action, ...]:
+    """The run of her examples, then her change when they fail; `names` are those of all Children."""
+    key, branch = _alone_key(child), tuple(state.family(child.agent))
+    if state.finished(key) is None:
+        code = [node.written.source for node in branch if node.written]
+        others = (words("\n".join(code)) & names) - {node.function.name for node in branch}
+        if len(code) < len(branch) or others:
+            return ()
+        files = candidate.files_of(state.texts, candidate.pieces(state, state.root, child.agent))
+        return (Verify(key, files, Selection(doctests=(child.function,)), "agent", child.agent),)
+    report = state.report(key)
+    if report is None or not trial.own_examples(report, child.function):
+        return ()
+    return _change(state, child, key, key, "")
+
+
+def _alone_key(child: Node) -> str:
+    return f"{child.agent}:alone{child.brief}"
 
 
 def _why_unwritten(state: State, node: Node) -> str:
@@ -80,12 +114,13 @@ def _round(state: State, n: int, about: str) -> tuple[Action, ...]:
         c for c in family[1:] if trial.own_examples(report, c.function) and not _mended_before(state, c, n)
     ]
     if own and not _asked(state, f"{state.root}:r{n}:feedback"):
-        return tuple(action for child in own for action in _change(state, child, n, about, ""))
+        return tuple(a for child in own for a in _change(state, child, f"{child.agent}:r{n}", about, ""))
     return _down(state, state.nodes[state.root], n, about, "")
 
 
 def _mended_before(state: State, child: Node, n: int) -> bool:
-    return any(_asked(state, f"{child.agent}:r{k}:feedback") for k in range(1, n))
+    alone = _asked(state, f"{_alone_key(child)}:feedback")
+    return alone or any(_asked(state, f"{child.agent}:r{k}:feedback") for k in range(1, n))
 
 
 def _asked(state: State, key: str) -> bool:
@@ -95,7 +130,7 @@ def _asked(state: State, key: str) -> bool:
 def _down(state: State, node: Node, n: int, about: str, observation: str) -> tuple[Action, ...]:
     """`node` is changed, then her Children as far as they are to blame, then theirs."""
     if node.parent is None:
-        change = _change(state, node, n, about, observation)
+        change = _change(state, node, f"{node.agent}:r{n}", about, observation)
     else:
         change = _change_if_blamed(state, node, n, about, observation)
     if change:
@@ -107,28 +142,35 @@ def _down(state: State, node: Node, n: int, about: str, observation: str) -> tup
 
 
 def _change_if_blamed(state: State, child: Node, n: int, about: str, observation: str) -> tuple[Action, ...]:
-    """On evidence only: the traceback, her own examples, or tests she writes by her Mother's observation."""
+    """On evidence only: the traceback, her own examples, or tests she writes by her Mother's observation.
+
+    Whose examples pass is doubted only when her Mother's change did not help, or there was none and nothing
+    points at anybody else; then first she whom the failing tests run and the passing ones do not.
+    """
     report = state.report(about)
     assert report is not None  # noqa: S101 - `about` is the key of a finished run
-    if _on_stack(report, child) or trial.own_examples(report, child.function):
-        return _change(state, child, n, about, observation)
-    if n == 1 and ">>>" in child.spec and _mother_stands_by_it(state, child):
-        return _change(state, child, n, about, observation) if _failing_tests_run(report, child) else ()
+    key = f"{child.agent}:r{n}"
+    if _points_at(report, child):
+        return _change(state, child, key, about, observation)
     if n == 1 and ">>>" in child.spec:
-        return ()  # her own examples pass; she is doubted only if the Mother's change did not help
-    tests = Ask(f"{child.agent}:r{n}:tests", child.agent, "tests", str(child.function), about, observation)
+        doubted = _doubted(state, report) if _mother_stands_by_it(state, child) else ()
+        if child.agent not in doubted:
+            return ()
+        if len(doubted) == 1:
+            return _change(state, child, key, about, observation)
+    tests = Ask(f"{key}:tests", child.agent, "tests", str(child.function), about, observation)
     written = state.finished(tests.key)
     if written is None:
         return (tests,)
     if written.failed:
         return ()
-    run = trial.advice(state, f"{child.agent}:r{n}:advice", child, written.text)
+    run = trial.advice(state, f"{key}:advice", child, written.text)
     if state.finished(run.key) is None:
         return (run,)
     advised = state.report(run.key)
     if advised is None or all(r.passed for r in advised.results):
         return ()
-    return _change(state, child, n, run.key, observation)
+    return _change(state, child, key, run.key, observation)
 
 
 def _mother_stands_by_it(state: State, child: Node) -> bool:
@@ -137,21 +179,34 @@ def _mother_stands_by_it(state: State, child: Node) -> bool:
     return mother.before is not None and mother.written == mother.before
 
 
-def _failing_tests_run(report: Report, child: Node) -> bool:
-    return any(child.function in r.ran for r in report.tests if not r.passed)
-
-
-def _on_stack(report: Report, child: Node) -> bool:
+def _points_at(report: Report, child: Node) -> bool:
+    """Whether the report itself is evidence against her: a traceback through her, or her own examples."""
     where = (child.function.path, child.function.qualname)
     failing = (r for r in report.tests if not r.passed)
-    return any((frame.path, frame.function) == where for r in failing for frame in r.frames)
+    on_stack = any((frame.path, frame.function) == where for r in failing for frame in r.frames)
+    return on_stack or trial.own_examples(report, child.function)
 
 
-def _change(state: State, node: Node, n: int, about: str, observation: str) -> tuple[Action, ...]:
-    """Feedback, then a new version; nothing when both are done."""
+def _doubted(state: State, report: Report) -> tuple[str, ...]:
+    """Whom to doubt of those whose examples pass: none while there is evidence against another Child.
+
+    Of those that the failing tests run it is she whom the fewest passing tests run (Ochiai), with her equals.
+    """
+    below = list(state.family(state.root))[1:]
+    if any(_points_at(report, child) for child in below):
+        return ()
+    failing = [r for r in report.tests if not r.passed]
+    ranked = ochiai(failing, [r for r in report.tests if r.passed])
+    shares = {c.agent: ranked.get(c.function, 0.0) for c in below if ">>>" in c.spec}
+    most = max(shares.values(), default=0.0)
+    return tuple(agent for agent, share in shares.items() if share == most > 0)
+
+
+def _change(state: State, node: Node, key: str, about: str, observation: str) -> tuple[Action, ...]:
+    """Feedback, then a new version, under keys that begin so; nothing when both are done."""
     target = str(node.function)
-    feedback = Ask(f"{node.agent}:r{n}:feedback", node.agent, "feedback", target, about, observation)
+    feedback = Ask(f"{key}:feedback", node.agent, "feedback", target, about, observation)
     if state.finished(feedback.key) is None:
         return (feedback,)
-    modify = Ask(f"{node.agent}:r{n}:modify", node.agent, "modify", target, about, feedback.key)
+    modify = Ask(f"{key}:modify", node.agent, "modify", target, about, feedback.key)
     return () if state.finished(modify.key) else (modify,)

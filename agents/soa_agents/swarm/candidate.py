@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from soa_agents.patch import Patch
 from soa_agents.swarm.assembly.assemble import Piece, assemble, stubs_patch, tests_patch
@@ -10,8 +10,12 @@ from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.ids import FunctionId
 
 
-def pieces(state: State, root: str) -> tuple[Piece, ...]:
-    """What the root's family has written so far, Mothers before their Children."""
+def pieces(state: State, root: str, branch: str = "") -> tuple[Piece, ...]:
+    """What the root's family has written so far, Mothers before their Children.
+
+    With a `branch`, an agent's id, only what she, those below her and those above her wrote.
+    """
+    chosen = {node.agent for node in _branch(state, branch or root)}
     return tuple(
         Piece(
             function=node.function,
@@ -22,8 +26,16 @@ def pieces(state: State, root: str) -> tuple[Piece, ...]:
             mother=node.parent or "",
         )
         for node in state.family(root)
-        if node.written is not None and not node.written.abstained
+        if node.agent in chosen and node.written is not None and not node.written.abstained
     )
+
+
+def _branch(state: State, agent: str) -> Iterator[Node]:
+    """An agent with all below her and above her."""
+    yield from state.family(agent)
+    while (mother := state.nodes[agent].parent) is not None:
+        agent = mother
+        yield state.nodes[agent]
 
 
 def patch_of(texts: Mapping[str, str], written: Sequence[Piece]) -> Patch:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from soa_agents.errors import ReplyError
 from soa_agents.swarm.actions import Ask
@@ -47,23 +48,31 @@ def adopt(state: State, node: Node, written: Written) -> State:
     when the reply wants more agents than the job allows.
     """
     written = _with_what_it_still_uses(written, node.written)
-    born = [child for child in _children(state, node, written) if child.agent not in state.nodes]
-    if len(state.nodes) + len(born) > state.job.limits.agents:
-        room = max(0, state.job.limits.agents - len(state.nodes))
-        raise ReplyError(
-            f"That is too many helpers: at most {room} more may be left to others. Write the remaining ones "
-            "yourself, with their whole bodies, and send everything again."
-        )
-    children = _children(state, node, written)
-    nodes = {**state.nodes, **{child.agent: child for child in children}}
+    helpers = _helpers(state, node, written)
+    nodes = {**state.nodes, **{child.agent: child for child in helpers}}
+    kept = tuple(child for child in node.children if _is_callee(state.nodes[child]))
     nodes[node.agent] = replace(
         node,
         written=written,
         before=node.written,
         revision=node.revision + 1,
-        children=tuple(child.agent for child in children),
+        children=(*(child.agent for child in helpers), *kept),
     )
-    return replace(state, nodes=nodes)
+    after = _with_callees(replace(state, nodes=nodes), root_of(state, node.agent))
+    if len(after.nodes) > max(state.job.limits.agents, len(state.nodes)):
+        room = max(0, state.job.limits.agents - len(state.nodes))
+        raise ReplyError(
+            f"That is too many helpers: at most {room} more may be left to others. Write the remaining ones "
+            "yourself, with their whole bodies, and send everything again."
+        )
+    return after
+
+
+def root_of(state: State, agent: str) -> str:
+    """The agent of the target that this one works for."""
+    while (parent := state.nodes[agent].parent) is not None:
+        agent = parent
+    return agent
 
 
 def _with_what_it_still_uses(written: Written, before: Written | None) -> Written:
@@ -91,11 +100,10 @@ def _with_what_it_still_uses(written: Written, before: Written | None) -> Writte
     )
 
 
-def _children(state: State, node: Node, written: Written) -> list[Node]:
+def _helpers(state: State, node: Node, written: Written) -> list[Node]:
     if node.depth >= state.job.limits.depth:
         return []
-    helpers = [_helper(state, node, h) for h in written.helpers if h.is_stub]
-    return helpers + list(_stub_callees(state, node, written))
+    return [_helper(state, node, each) for each in written.helpers if each.is_stub]
 
 
 def _helper(state: State, mother: Node, stub: Definition) -> Node:
@@ -114,26 +122,44 @@ def _helper(state: State, mother: Node, stub: Definition) -> Node:
     )
 
 
-def _stub_callees(state: State, mother: Node, written: Written) -> Iterator[Node]:
-    """The workspace's stubs that the new code calls; the first agent to call one becomes its Mother."""
-    reach = state.job.stubs.get(mother.function.path, {})
+def _with_callees(state: State, root: str) -> State:
+    """The state in which every stub of the workspace that the family calls by now is an agent of it.
+
+    Whichever of them calls it, it belongs to the root: several may, in any order, and each may stop to.
+    """
+    mother = state.nodes[root]
+    if mother.depth >= state.job.limits.depth:
+        return state
     targets = {target.function for target in state.job.targets}
-    called = {
-        name for source in (written.source, *(h.source for h in written.helpers)) for name in _called(source)
-    }
-    for stub in sorted({reach[name] for name in called if name in reach} - targets):
-        agent = f"{_root(mother.agent)}>{stub}"
-        known = state.nodes.get(agent)
-        if known is not None and known.parent != mother.agent:
-            continue
-        function = FunctionId.parse(stub)
-        yield known or Node(agent, function, source_of(state.texts, function), mother.agent, mother.depth + 1)
+    helpers = [child for child in mother.children if not _is_callee(state.nodes[child])]
+    pending = [mother, *(node for child in helpers for node in state.family(child))]
+    nodes, callees = dict(state.nodes), set[str]()
+    while pending:
+        for stub in _stubs_called(state, pending.pop()) - targets:
+            agent = f"{root}>{stub}"
+            if agent in callees:
+                continue
+            callees.add(agent)
+            if agent in nodes:
+                pending += state.family(agent)
+                continue
+            function = FunctionId.parse(stub)
+            nodes[agent] = Node(agent, function, source_of(state.texts, function), root, mother.depth + 1)
+    nodes[root] = replace(mother, children=(*helpers, *sorted(callees)))
+    return replace(state, nodes=nodes)
 
 
-def _root(agent: str) -> str:
-    head, _, _ = agent.partition(">")
-    path, _, rest = head.partition("::")
-    return f"{path}::{rest.partition('/')[0]}"
+def _is_callee(node: Node) -> bool:
+    """Whether its function is a stub of the workspace that another agent's code calls."""
+    return node.parent is not None and not node.new
+
+
+def _stubs_called(state: State, node: Node) -> set[str]:
+    reach = state.job.stubs.get(node.function.path, {})
+    if not reach or node.written is None:
+        return set()
+    sources = (node.written.source, *(each.source for each in node.written.helpers))
+    return {reach[name] for source in sources for name in _called(source) if name in reach}
 
 
 def _head(source: str) -> str:
@@ -144,10 +170,11 @@ def _head(source: str) -> str:
     return ast.dump(definition)
 
 
-def _called(source: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def _called(source: str) -> frozenset[str]:
     """Every dotted name that is called or handed on: `f`, `module.f`, `self.f`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name | ast.Attribute):
             names.add(ast.unparse(node))
-    return names
+    return frozenset(names)
