@@ -40,9 +40,11 @@ class Log:
         settings = replace(settings, model=replace(settings.model, base_url=""))
         self.record(JobRequested(replace(place.start, buffers={}, settings=settings), time.time()))
 
-    def go_on(self) -> None:
+    def go_on(self) -> JobResumed:
         """Write down that the job is resumed."""
-        self.record(JobResumed(time.time()))
+        resumed = JobResumed(time.time())
+        self.record(resumed)
+        return resumed
 
     def record(self, event: Event) -> None:
         """Commit one event; raises `LedgerBroken` when it cannot be."""

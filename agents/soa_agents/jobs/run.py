@@ -24,7 +24,7 @@ from soa_agents.models.port import OpenModel
 from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.engine import Engine, Ports
 from soa_agents.swarm.events import ActionStarted, Event, Verified
-from soa_agents.swarm.fold import replay
+from soa_agents.swarm.fold import fold, replay
 from soa_agents.swarm.job import JobResult, StartJob
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
@@ -207,8 +207,8 @@ class _Job:
         try:
             if self._start.resume:
                 past = resume.past(log.ledger, place)
-                log.go_on()
-                self._past = past.state
+                resumed = log.go_on()
+                self._past = fold(past.state, resumed) if past.state else None
                 self._narrator.retell(past.events)
             else:
                 log.begin(place)

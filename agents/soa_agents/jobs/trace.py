@@ -17,6 +17,7 @@ from soa_agents.swarm.events import (
     Event,
     JobEnded,
     JobStarted,
+    PromptRefused,
     Replied,
     Verified,
 )
@@ -84,13 +85,13 @@ def _entries(events: Sequence[Event]) -> Iterator[Entry]:
             ask = event.action if isinstance(event.action, Ask) else None
             at[event.key] = len(made)
             made.append(Entry(event.action.agent, ask.step if ask else "test run", event.messages))
-        elif isinstance(event, Replied | Verified | ActionFailed) and event.key in at:
+        elif isinstance(event, Replied | Verified | ActionFailed | PromptRefused) and event.key in at:
             number = at[event.key]
             made[number] = _ended(made[number], event)
     yield from made
 
 
-def _ended(entry: Entry, event: Replied | Verified | ActionFailed) -> Entry:
+def _ended(entry: Entry, event: Replied | Verified | ActionFailed | PromptRefused) -> Entry:
     if isinstance(event, Replied):
         return replace(entry, reply=event.text, model=event.model)
     if isinstance(event, Verified):

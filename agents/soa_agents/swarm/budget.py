@@ -25,9 +25,14 @@ class Reserved:
 
 def estimate(messages: Sequence[Message], price: Price | None) -> Reserved:
     """What one call is expected to use at most: UTF-8 bytes / 3 for the prompt, and room for a reply."""
-    prompt = sum(len(m.content.encode()) for m in messages) // 3
+    prompt = prompt_tokens(messages)
     cost = (prompt * price.input + REPLY_TOKENS * price.output) / 1e6 if price else 0.0
     return Reserved(1, prompt + REPLY_TOKENS, cost)
+
+
+def prompt_tokens(messages: Sequence[Message]) -> int:
+    """About how many tokens a prompt takes."""
+    return sum(len(m.content.encode()) for m in messages) // 3
 
 
 def over(limits: Limits, spent: Usage, reserved: Reserved) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from soa_agents.errors import CallFailed
-from soa_agents.models.port import Model, Prompt
+from soa_agents.errors import CallFailed, PromptTooLong
+from soa_agents.models.port import Model, Prompt, ReplyLost, Usage
 from soa_agents.settings import Price
 from soa_agents.swarm import budget
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied, Verified
+from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, PromptRefused, Replied, Verified
 from soa_agents.swarm.fold import fold
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
@@ -50,7 +50,7 @@ class Engine:
         self.state = state
         self._running: dict[str, asyncio.Task[Event]] = {}
         self._reserved: dict[str, budget.Reserved] = {}
-        self._deadline = time.monotonic() + state.job.limits.seconds
+        self._deadline = time.monotonic() + max(0.0, state.job.limits.seconds - state.seconds)
 
     async def run(self) -> Stop:
         """Until the protocol stops, a limit is reached, or nothing can go on.
@@ -120,7 +120,7 @@ class Engine:
             return reason
         self._reserved[ask.key] = reserve
         known = self.state.keys.get(ask.key)
-        attempt = len(known.attempts) + known.stale + 1 if known else 1
+        attempt = len(known.attempts) + known.stale + known.refused + 1 if known else 1
         brief = self.state.nodes[ask.agent].brief
         started = ActionStarted(ask.key, ask, attempt, brief, prompt.messages, time.time())
         self._begin(ask, started, self._ask(ask, prompt))
@@ -158,8 +158,12 @@ class Engine:
     async def _ask(self, ask: Ask, prompt: Prompt) -> Event:
         try:
             reply = await self._ports.model.ask(prompt)
+        except PromptTooLong as error:
+            tokens = budget.prompt_tokens(prompt.messages)
+            return PromptRefused(ask.key, tokens, error.limit, str(error), time.time())
         except CallFailed as error:
-            return ActionFailed(ask.key, str(error), time.time())
+            usage = error.usage if isinstance(error, ReplyLost) else Usage()
+            return ActionFailed(ask.key, str(error), time.time(), usage)
         return Replied(ask.key, reply.text, reply.finish, reply.usage, reply.model, time.time())
 
     async def _verify(self, verify: Verify) -> Event:

@@ -117,6 +117,18 @@ class ActionFailed:
     key: str
     message: str
     time: float = 0.0
+    usage: Usage = field(default_factory=Usage)  # of replies that did not arrive whole
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRefused:
+    """A prompt of about `tokens` was longer than the model's context, which has `limit` (0: nobody said)."""
+
+    key: str
+    tokens: int
+    limit: int
+    message: str
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ Event = (
     | Replied
     | Verified
     | ActionFailed
+    | PromptRefused
     | JobEnded
     | Applied
 )

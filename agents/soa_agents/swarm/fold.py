@@ -20,6 +20,7 @@ from soa_agents.swarm.events import (
     JobRequested,
     JobResumed,
     JobStarted,
+    PromptRefused,
     Replied,
     Verified,
 )
@@ -31,6 +32,7 @@ from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
 
 FORMAT_TRIES = 3  # how many replies of one key may break the format before the key fails
+LENGTH_TRIES = 4  # how many prompts of one key may be too long, each shorter than the one before
 STALE_TRIES = 2  # how many replies of one key may meet a specification that changed meanwhile
 
 
@@ -58,7 +60,7 @@ def without_lost_starts(events: Iterable[Event]) -> tuple[Event, ...]:
     """The events without starts that no end followed: what was in flight when the log broke off."""
     kept, ended = list[Event](), set[str]()
     for event in reversed(tuple(events)):
-        if isinstance(event, Replied | Verified | ActionFailed):
+        if isinstance(event, Replied | Verified | ActionFailed | PromptRefused):
             ended.add(event.key)
         elif isinstance(event, ActionStarted):
             if event.key not in ended:
@@ -81,6 +83,7 @@ def begin(job: JobStarted) -> State:
 
 def fold(state: State, event: Event) -> State:
     """The state after one more event."""
+    state = _timed(state, event)
     match event:
         case JobStarted():
             return begin(event)
@@ -93,11 +96,23 @@ def fold(state: State, event: Event) -> State:
         case Verified():
             return _verified(state, event)
         case ActionFailed():
-            return _close(state, event.key, failed=event.message)
+            return _close(replace(state, spent=state.spent + event.usage), event.key, failed=event.message)
+        case PromptRefused():
+            return _too_long(state, event)
         case JobEnded():
             return replace(state, ended=Stop(event.update.verdict or "failed", event.update.message))
         case JobRequested() | JobResumed() | Applied():
             return state
+
+
+def _timed(state: State, event: Event) -> State:
+    """Time passes from event to event; that before a resumption is none of the job's."""
+    now = 0.0 if isinstance(event, BaselineMeasured | JobEnded | Applied) else event.time
+    if not now:
+        return state
+    counts = state.clock and not isinstance(event, JobResumed)
+    passed = max(0.0, now - state.clock) if counts else 0.0
+    return replace(state, seconds=state.seconds + passed, clock=now)
 
 
 def _started(state: State, event: ActionStarted) -> State:
@@ -156,6 +171,15 @@ def _malformed(state: State, event: Replied, progress: Progress, complaint: str)
     problem = " ".join(complaint.partition(" Send ")[0].split()).rstrip(".")
     failed = f'The model\'s replies were not usable; to the last it was told "{problem}". Try another model.'
     return _close(state, event.key, failed=failed)
+
+
+def _too_long(state: State, event: PromptRefused) -> State:
+    """The next prompts take what the server names, or else two thirds of what was refused."""
+    progress = state.keys[event.key]
+    limit = min(event.limit, event.tokens) or event.tokens * 2 // 3
+    refused = progress.refused + 1
+    state = _put(replace(state, room=limit), event.key, replace(progress, refused=refused))
+    return _close(state, event.key, failed=event.message) if refused == LENGTH_TRIES else state
 
 
 def _too_late(state: State, key: str, progress: Progress) -> State:

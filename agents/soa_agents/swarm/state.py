@@ -56,6 +56,7 @@ class Progress:
     attempts: tuple[Attempt, ...] = ()
     revision: int = 0
     stale: int = 0  # how often a write came too late for its specification
+    refused: int = 0  # how often its prompt was too long for the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ class State:
     spent: Usage = field(default_factory=Usage)
     root: str = ""
     ended: Stop | None = None
+    room: int = 0  # tokens of the model's context, where it proved smaller than it was said to be
+    seconds: float = 0.0  # how long the job has run, interruptions left out
+    clock: float = 0.0  # when that was counted last, in seconds since the epoch
 
     def scope(self, root: str, texts: Mapping[str, str] | None = None) -> State:
         """The same state as a protocol sees it that works on `root` alone, on `texts`."""

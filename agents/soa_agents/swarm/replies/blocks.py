@@ -31,6 +31,10 @@ def answer(text: str, finish: str) -> str:
             "Your reply was cut off before its end. Send the whole answer again, shorter: less thinking, no "
             "prose around the code, smaller functions."
         )
+    if finish == "repeated":
+        raise ReplyError(
+            "Your reply said the same again and again and was cut off. Send the whole answer again, once."
+        )
     if finish == "content_filter":
         raise ReplyError(
             "Your reply was withheld by a content filter. Send the answer again, in other words."

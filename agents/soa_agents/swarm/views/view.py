@@ -111,7 +111,7 @@ class Viewer:
         """
         progress = state.keys.get(ask.key)
         attempts = progress.attempts[-2:] if progress else ()
-        room = self._budget() // 6
+        room = self._budget(state) // 6
         said = [(_shortened(a.reply, room * 3), a.complaint) for a in attempts]
         view = self.view(state, ask, sum(tokens(r) + tokens(c) for r, c in said))
         messages = list(loader.render(ask.step, view))
@@ -124,12 +124,13 @@ class Viewer:
         subject = Subject(self, state, ask)
         bare = _bare(subject, self)
         fixed = sum(tokens(m.content) for m in loader.render(ask.step, bare))
-        texts = fit(subject.sections(), max(_LEAST, self._budget() - taken - fixed))
+        texts = fit(subject.sections(), max(_LEAST, self._budget(state) - taken - fixed))
         return replace(bare, **texts)  # type: ignore[arg-type]  # the keys are names of text sections
 
-    def _budget(self) -> int:
+    def _budget(self, state: State) -> int:
         """Tokens of a prompt: the model's context less the room for its reply."""
-        return self.context_tokens - min(self.context_tokens // 4, _REPLY)
+        context = min(self.context_tokens, state.room or self.context_tokens)
+        return context - min(context // 4, _REPLY)
 
 
 def _bare(subject: Subject, viewer: Viewer) -> View:
