@@ -7,30 +7,29 @@ import os
 from dataclasses import dataclass
 
 from soa_agents.errors import NoSandbox
+from soa_agents.jobs.relevant import Remembering
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
-from soa_agents.verify.report import Selection, TestRunner
+from soa_agents.verify.report import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
     """The runner of one folder, over the open buffers, and the interpreter it uses."""
 
-    runner: TestRunner
+    runner: Remembering
     interpreter: Interpreter
-    ladder: Ladder | None = None
+    ladder: Ladder
 
     def warm_up(self, tests: Selection) -> None:
         """Get a test server ready for `tests` while the model still thinks."""
-        if self.ladder is not None:
-            self.ladder.warm_up(tests)
+        self.ladder.warm_up(tests)
 
     async def close(self) -> None:
         """Return when no test server is left."""
-        if self.ladder is not None:
-            await self.ladder.close()
+        await self.ladder.close()
 
 
 async def open_laboratory(place: Workplace, path: str) -> Laboratory:
@@ -52,4 +51,4 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
         folder.root, interpreter, tests, start.settings.limits, place.snapshot.prefix(folder)
     )
     ladder = Ladder(runner, start.buffers)
-    return Laboratory(ladder, interpreter, ladder)
+    return Laboratory(Remembering(ladder, place), interpreter, ladder)

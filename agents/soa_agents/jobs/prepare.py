@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from soa_agents.errors import BaselineHangs, NoPytest, NothingCollected, Refused
+from soa_agents.jobs.relevant import as_named, left_out, reaching
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.prompts import loader
 from soa_agents.swarm.events import BaselineMeasured, Goal, JobStarted, Target
@@ -15,11 +17,12 @@ from soa_agents.swarm.family import source_of
 from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.replies.target import check_signature
 from soa_agents.swarm.views.lookup import module_name
+from soa_agents.verify.recorder import names_of
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.facts import FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import User
-from soa_agents.workspace.reaching import Reaching, tests_reaching
+from soa_agents.workspace.reaching import Reaching
 
 _BEYOND_US = "ModuleNotFoundError: "  # what a test file fails with that misses something installed
 _FEW = 40  # tests that may all be run before the first call without anybody waiting for it
@@ -39,6 +42,14 @@ class Prepared:
     baseline: BaselineMeasured
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How tests stand before anything is changed, and which were asked for."""
+
+    report: Report
+    asked: Selection
+
+
 async def prepare(
     place: Workplace,
     runner: TestRunner,
@@ -53,12 +64,12 @@ async def prepare(
     """
     for target in targets:
         check_signature(target, source_of(place.texts, target))
-    reaching = {t: tests_reaching(place.graph, t) for t in targets}
+    reach = await asyncio.to_thread(reaching, place, targets)
     shown = tuple(t for t in targets if has_examples(place, t))
-    if baseline is None:
-        baseline = await _measure(place, runner, reaching, shown)
+    measured = Baseline(baseline, as_named(place.start)) if baseline else None
+    measured = measured or await _measure(place, runner, reach, shown)
     settled = [
-        _target(place, t, baseline, reaching[t].affected, needs)
+        _target(place, t, measured, reach[t].affected, needs)
         for t, needs in in_order_of_need(place, targets).items()
     ]
     started = JobStarted(
@@ -74,7 +85,7 @@ async def prepare(
         time=time.time(),
         modules={path: module_name(path, place.texts) for path in _files(place, targets)},
     )
-    return Prepared(started, BaselineMeasured(baseline))
+    return Prepared(started, BaselineMeasured(measured.report))
 
 
 def has_examples(place: Workplace, function: FunctionId) -> bool:
@@ -139,34 +150,34 @@ def _stubs(place: Workplace, path: str) -> list[FunctionFact]:
 async def _measure(
     place: Workplace,
     runner: TestRunner,
-    reaching: Mapping[FunctionId, Reaching],
+    reach: Mapping[FunctionId, Reaching],
     shown: tuple[FunctionId, ...],
-) -> Report:
-    """Tests that name the targets; where none runs one, those that reach it; those of its file; then all.
+) -> Baseline:
+    """Tests to begin with; where none runs the target, all that reach it; those of its file; then all.
 
-    The last is not skipped where no file looks like tests: pytest's configuration may name them otherwise.
-    Where those that reach it are few, they come first at once. Of a function to write anew whose tests all
-    pass, those that reach it are looked at as well. What else is affected is left for the end: it is run on
-    the candidate, and unchanged only where that is red.
+    Those to begin with were seen to run it, or name it; where all that reach it are few, they come at once.
+    The last step is not skipped where no file looks like tests: pytest's configuration may name them
+    otherwise. Of a function to write anew whose tests all pass, those that reach it are looked at as well.
+    What else is affected is left for the end: it is run on the candidate, and unchanged where that is red.
     """
     named, reached, files = (
-        tuple(sorted({name for reach in reaching.values() for name in getattr(reach, part)}))
+        tuple(sorted({name for each in reach.values() for name in getattr(each, part)}))
         for part in ("direct", "affected", "files")
     )
     first = reached if len(reached) <= _FEW else named
     steps = [Selection(tests, shown) for tests in (first, reached, files)]
     steps.append(Selection((), shown, everything=True))
-    report = Report()
+    report, step = Report(), Selection()
     for number, step in enumerate(steps):
         if step == Selection() or step in steps[:number]:
             continue
         report = await runner.run({}, step)
         if _broken_off(report, reached):
             break
-        _check(place, report, list(reaching))
-        if _uncollected(report) or all(_says_enough(place, report, t, number) for t in reaching):
+        _check(place, report, list(reach))
+        if _uncollected(report) or all(_says_enough(place, report, t, number) for t in reach):
             break
-    return report
+    return Baseline(report, step)
 
 
 def _broken_off(report: Report, reached: Sequence[str]) -> bool:
@@ -225,12 +236,16 @@ def _uncollected(report: Report) -> list[TestResult]:
 
 
 def _target(
-    place: Workplace, function: FunctionId, baseline: Report, affected: Sequence[str], needs: tuple[str, ...]
+    place: Workplace,
+    function: FunctionId,
+    baseline: Baseline,
+    affected: Sequence[str],
+    needs: tuple[str, ...],
 ) -> Target:
-    running = [r.nodeid for r in baseline.tests if function in r.ran]
-    blocked = [r.nodeid for r in _uncollected(baseline)]  # whole files that cannot be imported as things are
-    named = [r for r in baseline.tests if any(_matches(r.nodeid, name) for name in affected)]
-    unseen = [name for name in affected if not any(_matches(r.nodeid, name) for r in named)]
+    seen, names = baseline.report.tests, set(affected)
+    running = [r.nodeid for r in seen if function in r.ran]
+    blocked = [r.nodeid for r in _uncollected(baseline.report)]  # files that cannot be imported as they are
+    named = [r for r in seen if not names.isdisjoint(names_of(r.nodeid))]
     # One that fails may stop just before the function: the stub of an async generator is never entered.
     stopped = [r.nodeid for r in named if not r.passed]
     tests = tuple(dict.fromkeys([*running, *blocked, *stopped]))
@@ -239,7 +254,9 @@ def _target(
         function=str(function),
         goal=goal,
         tests=tests,
-        affected=tuple(dict.fromkeys([*tests, *(r.nodeid for r in named), *unseen])),
+        affected=tuple(
+            dict.fromkeys([*tests, *(r.nodeid for r in named), *left_out(affected, baseline.asked)])
+        ),
         has_examples=has_examples(place, function),
         needs=needs,
         advice=advice_path(place, function),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from itertools import chain
@@ -9,13 +10,13 @@ from itertools import chain
 from soa_agents.errors import NothingCollected, Refused
 from soa_agents.jobs.narrate import tally
 from soa_agents.jobs.prepare import check_ran
+from soa_agents.jobs.relevant import as_named, reaching
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.job import JobResult, JobUpdate, StartJob, TestDiagnostic, TestsChange
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.verify.suspects import suspects
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.reaching import tests_reaching
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,7 @@ def first_path(place: Workplace) -> str:
 
 async def failing(place: Workplace, runner: TestRunner) -> Failing:
     """Run the named tests, or all, and find the first suspect behind each failure."""
-    asked = Selection(tuple(place.start.targets)) if place.start.targets else Selection(everything=True)
-    report = await runner.run({}, asked)
+    report = await runner.run({}, as_named(place.start))
     check_ran(place.start, report)
     if gone := [r.nodeid for r in report.tests if r.outcome == "missing"]:
         raise Refused(f"pytest finds no test {gone[0]}; check its name, or name its file alone.")
@@ -71,7 +71,7 @@ async def failing(place: Workplace, runner: TestRunner) -> Failing:
 async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
     """Run the tests of a function, or of everything in a file, and say what fails and where to look."""
     start = place.start
-    asked = _asked(place, start.targets[0])
+    asked = await asyncio.to_thread(_asked, place, start.targets[0])
     report = await runner.run({}, asked)
     check_ran(place.start, report)
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
@@ -101,8 +101,8 @@ def _asked(place: Workplace, target: str) -> Selection:
             else Selection((f"{path}::{qualname.replace('.', '::')}",))
         )
     names = [qualname] if qualname else [f.qualname for f in (fact.functions if fact else ())]
-    reaching = [tests_reaching(place.graph, FunctionId(path, name)) for name in names]
-    tests = tuple(sorted(set(chain.from_iterable(r.affected or r.files for r in reaching))))
+    found = reaching(place, [FunctionId(path, name) for name in names])
+    tests = tuple(sorted(set(chain.from_iterable(r.affected or r.files for r in found.values()))))
     return Selection(tests) if tests else Selection(everything=True)
 
 

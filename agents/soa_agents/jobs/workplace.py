@@ -75,6 +75,18 @@ class Workplace:
             )
         return found
 
+    @property
+    def test_map(self) -> Path:
+        """Where it is kept which tests ran which functions."""
+        return cache_file(self.snapshot.folders, "tests")
+
+    def saved_since(self, path: str, moment: float) -> bool:
+        """Whether a file was written after that moment, in seconds since the epoch."""
+        try:
+            return self.snapshot.disk(path).stat().st_mtime > moment
+        except OSError:
+            return True
+
     def folder_of(self, path: str) -> Folder:
         """The workspace folder that a path lies in."""
         folder = self.snapshot.folder(path)

@@ -85,15 +85,16 @@ class Names:
             output=told["output"],
             doctest=FunctionId(self.prefix + example[0], example[1]) if example else None,
             ran=self.ran(told["ran"]),
+            support=self.ran(told["ran"], of_tests=True),
         )
 
     def _frame(self, path: str, line: int, name: str, source: str, first_line: int) -> Frame:
         function = self.function(path, first_line)
         return Frame(self.prefix + path, line, function.qualname if function else name, source)
 
-    def ran(self, pairs: list[list[Any]]) -> tuple[FunctionId, ...]:
-        """The functions outside test files among (path, line)."""
-        found = {self.function(path, line) for path, line in pairs if not is_test_file(path)}
+    def ran(self, pairs: list[list[Any]], *, of_tests: bool = False) -> tuple[FunctionId, ...]:
+        """The functions outside test files, or those in test files, among (path, line)."""
+        found = {self.function(path, line) for path, line in pairs if is_test_file(path) == of_tests}
         return tuple(sorted(f for f in found if f is not None))
 
 

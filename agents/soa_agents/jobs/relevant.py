@@ -1,0 +1,125 @@
+"""Which tests matter for a function: those seen to run it, and by name those that nobody has seen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from soa_agents.jobs.workplace import Workplace
+from soa_agents.swarm.job import StartJob
+from soa_agents.verify.recorder import names_of
+from soa_agents.verify.report import Overlay, Report, Selection, TestRunner
+from soa_agents.verify.testmap import Recalled, Seen, recall, remember
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.reaching import Reaching, tests_reaching
+
+_QUICKLY = 2.0  # seconds of tests that are run first; what failed last comes first whatever it takes
+_BESIDE = 5.0  # seconds of tests that come along although they were not seen to run the function
+_MANY = 20  # parameters of one test, from which on it is asked for as a whole
+
+
+def reaching(place: Workplace, targets: Collection[FunctionId]) -> dict[FunctionId, Reaching]:
+    """For each target the tests that reach it: `direct` those to begin with, `affected` all there may be."""
+    by_name = {target: tests_reaching(place.graph, target) for target in targets}
+    named = set(chain.from_iterable(each.affected for each in by_name.values()))
+    found = recall(place.test_map, place.snapshot.text, targets, named)
+    return {target: refined(each, target, found) for target, each in by_name.items()}
+
+
+def refined(by_name: Reaching, target: FunctionId, found: Recalled) -> Reaching:
+    """What names tell, put right by what was seen.
+
+    A test whose record is still true runs the target if it did; of others names tell, and their old record.
+    A passing one that did not run it may have found in a cache what it left there: such come along while
+    they are quick. What runs while modules are imported affects whatever imports them.
+    """
+    runs = [seen for seen in found.tests if target in seen.ran]
+    known = _by_name(found.tests)
+    idle = [s for name in by_name.affected for s in known.get(name, ()) if s not in runs and _says_no(s)]
+    beside = _quickest(idle, _BESIDE, least=0)
+    names = set(by_name.affected) - _decided(known)
+    imported = by_name.files if target in found.at_import else ()
+    new = [name for name in by_name.direct if name in names]
+    failing = [seen for seen in runs if not seen.passed]
+    first = [*failing, *_quickest([seen for seen in runs if seen.passed], _QUICKLY)]
+    return replace(
+        by_name,
+        direct=tuple(sorted({*_names(first), *new})),
+        affected=tuple(sorted({*_names(runs), *_names(beside), *names, *imported})),
+    )
+
+
+def as_named(start: StartJob) -> Selection:
+    """The tests that a job names, or all."""
+    return Selection(tuple(start.targets)) if start.targets else Selection(everything=True)
+
+
+def left_out(affected: Iterable[str], asked: Selection) -> list[str]:
+    """What is affected and was not asked for, by itself or as a part of something else."""
+    names = set(asked.tests)
+    return [] if asked.everything else [name for name in affected if names.isdisjoint(names_of(name))]
+
+
+def _by_name(tests: Iterable[Seen]) -> Mapping[str, Sequence[Seen]]:
+    found: defaultdict[str, list[Seen]] = defaultdict(list)
+    for seen in tests:
+        found[seen.nodeid.partition("[")[0]].append(seen)
+    return found
+
+
+def _says_no(seen: Seen) -> bool:
+    """Whether a test that was not seen to run a function does not run it: one that fails may stop before."""
+    return seen.current and seen.passed
+
+
+def _decided(known: Mapping[str, Sequence[Seen]]) -> set[str]:
+    """The tests of which names need not be asked: every record of them is still true."""
+    return {name for name, tests in known.items() if all(_says_no(seen) for seen in tests)}
+
+
+def _quickest(tests: Sequence[Seen], seconds: float, least: int = 1) -> list[Seen]:
+    """The cheapest first, until they take that long; so many in any case."""
+    kept, total = list[Seen](), 0.0
+    for seen in sorted(tests, key=lambda seen: (seen.seconds, seen.nodeid)):
+        total += seen.seconds
+        if total > seconds and len(kept) >= least:
+            break
+        kept.append(seen)
+    return kept
+
+
+def _names(tests: Sequence[Seen]) -> set[str]:
+    """How to ask for them; a test of many parameters without them."""
+    together = {name for name, same in _by_name(tests).items() if len(same) > _MANY}
+    return {*together, *(seen.nodeid for seen in tests if seen.nodeid.partition("[")[0] not in together)}
+
+
+@dataclass(frozen=True, slots=True)
+class Remembering:
+    """A TestRunner that remembers what each test ran, where nothing but open buffers lies over the disk."""
+
+    runner: TestRunner
+    place: Workplace
+
+    async def run(self, overlay: Overlay, tests: Selection) -> Report:
+        """Run `tests` on the disk with `overlay` over it."""
+        began = time.time()
+        report = await self.runner.run(overlay, tests)
+        if not overlay:
+            await self.keep(report, overlay, began)
+        return report
+
+    async def keep(self, report: Report, overlay: Overlay, began: float) -> None:
+        """Remember a run that began then; files saved meanwhile are not trusted."""
+
+        def text(path: str) -> str | None:
+            if path in overlay:
+                return overlay[path]
+            saved = path not in self.place.snapshot.buffers and self.place.saved_since(path, began)
+            return None if saved else self.place.snapshot.text(path)
+
+        await asyncio.to_thread(remember, self.place.test_map, text, report)
