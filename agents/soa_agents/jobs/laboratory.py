@@ -12,24 +12,26 @@ from soa_agents.jobs.workplace import Workplace
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
-from soa_agents.verify.report import Selection
+from soa_agents.verify.report import Selection, TestRunner
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
     """The runner of one folder, over the open buffers, and the interpreter it uses."""
 
-    runner: Remembering
+    runner: TestRunner
     interpreter: Interpreter
-    ladder: Ladder
+    ladder: Ladder | None = None
 
     def warm_up(self, tests: Selection) -> None:
         """Get a test server ready for `tests` while the model still thinks."""
-        self.ladder.warm_up(tests)
+        if self.ladder is not None:
+            self.ladder.warm_up(tests)
 
     async def close(self) -> None:
         """Return when no test server is left."""
-        await self.ladder.close()
+        if self.ladder is not None:
+            await self.ladder.close()
 
 
 async def open_laboratory(place: Workplace, path: str) -> Laboratory:
