@@ -63,7 +63,7 @@ def functions(path: str, text: str) -> tuple[Function, ...]:
 def _functions(path: str, text: str) -> tuple[Function, ...]:
     syntax = parse(text)
     found = definitions(syntax, path.endswith(".pyi"))
-    return tuple(_function(syntax, each) for each in defined(path, syntax, found))
+    return tuple(function_of(syntax, each) for each in defined(path, syntax, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def defined(path: str, syntax: Syntax, found: Iterable[tuple[Node, Scope]]) -> I
         if node.type == "class_definition":
             continue
         qualname = scope.prefix + name_of(syntax, node)
-        decorators = _decorators(syntax, node)
-        if "overload" in map(_last_part, decorators):
+        decorators = decorators_of(syntax, node)
+        if is_overload(decorators):
             overloads[qualname].append(_span(syntax, node))
             continue
         seen[qualname] += 1
@@ -133,12 +133,15 @@ class Scope:
     declares: bool = False  # bodies here are declarations: a Protocol, a `TYPE_CHECKING` block, a `.pyi` file
 
 
-def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, Scope]]:
+def definitions(
+    syntax: Syntax, declared: bool = False, below: tuple[Node, Scope] | None = None, nested: bool = True
+) -> Iterator[tuple[Node, Scope]]:
     """Every complete `def` and `class` node in file order, with the scope it stands in.
 
-    `declared` says that the whole file holds declarations, as a `.pyi` file does.
+    `declared` says that the whole file holds declarations, as a `.pyi` file does. `below` keeps to one of
+    these pairs and what is in it; without `nested`, what is in functions is left out.
     """
-    stack = [(syntax.root, Scope(declares=declared))]
+    stack = [below or (syntax.root, Scope(declares=declared))]
     while stack:
         node, scope = stack.pop()
         inner = scope
@@ -148,6 +151,8 @@ def definitions(syntax: Syntax, declared: bool = False) -> Iterator[tuple[Node, 
             if not name or _colon(node) is None:
                 continue
             yield node, scope
+            if not nested:
+                continue
             inner = Scope(f"{scope.prefix}{name}.<locals>.", None, scope.declares)
         elif kind == "class_definition":
             yield node, scope
@@ -169,7 +174,8 @@ def _inside(node: Node, kind: str) -> list[Node]:
     return [] if inner is None else [inner]
 
 
-def _function(syntax: Syntax, found: Defined) -> Function:
+def function_of(syntax: Syntax, found: Defined) -> Function:
+    """All that is said of a definition."""
     node = found.node
     span = _span(syntax, node)
     colon = _colon(node)
@@ -225,7 +231,13 @@ def with_decorators(node: Node) -> Node:
     return parent if parent is not None and parent.type == "decorated_definition" else node
 
 
-def _decorators(syntax: Syntax, node: Node) -> tuple[str, ...]:
+def is_overload(decorators: Iterable[str]) -> bool:
+    """Is a definition with these decorators an `@overload` declaration?"""
+    return "overload" in map(_last_part, decorators)
+
+
+def decorators_of(syntax: Syntax, node: Node) -> tuple[str, ...]:
+    """The decorators' texts, without `@`."""
     whole = with_decorators(node)
     if whole == node:
         return ()

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 import tree_sitter_python
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Language, Node, Parser, Tree
 
 IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
 _BOM = "\ufeff"
 _SKIPPED = frozenset({"comment", "line_continuation"})
+_BLOCK = 4096  # bytes compared at once, where two texts are
 _BOM_LINES = b"\n\n\n"  # what the parser sees in a byte order mark's place, at equal length
 
 
@@ -33,8 +34,14 @@ class Syntax:
     """A parsed text. Nodes count bytes, everything this class hands out counts characters."""
 
     text: str
-    root: Node
+    data: bytes  # what the parser read: as long as the text in UTF-8, with `\n` for every other line end
+    tree: Tree
     continuations: tuple[int, ...]  # offsets of UTF-8 continuation bytes; empty for ASCII
+
+    @property
+    def root(self) -> Node:
+        """The module."""
+        return self.tree.root_node
 
     def offset(self, byte: int) -> int:
         """The character at a byte offset: the continuation bytes before it count for nothing."""
@@ -72,6 +79,38 @@ def language() -> Language:
 
 def parse(text: str) -> Syntax:
     """Parse Python source, however broken."""
+    data, continuations = _read(text)
+    return Syntax(text, data, Parser(language()).parse(data), continuations)
+
+
+class Change(NamedTuple):
+    """A text became another one: `before` was replaced by `after`; `lines` more line ends are in it."""
+
+    before: Span
+    after: Span
+    lines: int
+    structure: tuple[Span, ...]  # where in the new text something else stands now, beside `after`
+
+
+def reparse(syntax: Syntax, text: str) -> tuple[Syntax, Change]:
+    """Parse what a text became: only what the difference concerns is read again."""
+    data, continuations = _read(text)
+    start, end, new_end = _difference(syntax.data, data)
+    tree = syntax.tree.copy()
+    points = (_point(syntax.data, start), _point(syntax.data, end), _point(data, new_end))
+    tree.edit(start, end, new_end, *points)
+    made = Syntax(text, data, Parser(language()).parse(data, tree), continuations)
+    ranges = tree.changed_ranges(made.tree)
+    return made, Change(
+        Span(syntax.offset(start), syntax.offset(end)),
+        Span(made.offset(start), made.offset(new_end)),
+        points[2][0] - points[1][0],
+        tuple(Span(made.offset(each.start_byte), made.offset(each.end_byte)) for each in ranges),
+    )
+
+
+def _read(text: str) -> tuple[bytes, tuple[int, ...]]:
+    """A text as the parser reads it, and where its continuation bytes are."""
     data = text.encode("utf-8", "replace")  # a lone surrogate becomes one `?`, still one character
     continuations = (
         () if len(data) == len(text) else tuple(m.start() for m in re.finditer(rb"[\x80-\xbf]", data))
@@ -81,7 +120,39 @@ def parse(text: str) -> Syntax:
         data = _BOM_LINES + data[3:]
     if b"\r" in data:
         data = re.sub(rb"\r(?!\n)", b"\n", data)
-    return Syntax(text, Parser(language()).parse(data).root_node, continuations)
+    return data, continuations
+
+
+def _difference(old: bytes, new: bytes) -> tuple[int, int, int]:
+    """Where two texts begin to differ, and where in each of them they are the same again."""
+    start = _same(old, new, min(len(old), len(new)), lambda data, at, size: data[at : at + size])
+    most = min(len(old), len(new)) - start
+    tail = _same(
+        old, new, most, lambda data, at, size: data[len(data) - at - size : len(data) - at]
+    )
+    while start and _continues(old, start) | _continues(new, start):  # whole characters
+        start -= 1
+    while tail and _continues(old, len(old) - tail) | _continues(new, len(new) - tail):
+        tail -= 1
+    return start, len(old) - tail, len(new) - tail
+
+
+def _same(old: bytes, new: bytes, most: int, part: Callable[[bytes, int, int], bytes]) -> int:
+    """How many bytes are the same, in blocks first: comparing byte by byte is slow in Python."""
+    at, size = 0, _BLOCK
+    while size:
+        while at + size <= most and part(old, at, size) == part(new, at, size):
+            at += size
+        size //= 2
+    return at
+
+
+def _continues(data: bytes, at: int) -> bool:
+    return at < len(data) and 0x80 <= data[at] <= 0xBF
+
+
+def _point(data: bytes, at: int) -> tuple[int, int]:
+    return data.count(b"\n", 0, at), at - data.rfind(b"\n", 0, at) - 1
 
 
 @lru_cache(maxsize=4)  # a tree takes many times its text's room

@@ -1,0 +1,279 @@
+"""The functions of a text while it is typed: what a change leaves alone is not read again, nor lost.
+
+A function outside functions, with all that is in it, is a block. A block that a change does not touch is moved
+along. Where the text is broken, the blocks elsewhere stay as they last were, shifted by the change, whatever
+the parser makes of them; once the text parses again, the parser has the last word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from tree_sitter import Node
+
+from soa_agents.workspace.functions import (
+    Defined,
+    Function,
+    Scope,
+    decorators_of,
+    definitions,
+    function_of,
+    is_overload,
+    name_of,
+    with_decorators,
+)
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.syntax import Change, Span, Syntax, parse, reparse
+
+_DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(def|class)[ \t]+(\w+)", re.MULTILINE)
+_NAMED = re.compile(r"(?:async\s+)?def\s+(\w+)")
+_WRAP = "if 1:\n"  # an indented definition can be parsed by itself below this
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A function of a block, as yet without a number behind its name."""
+
+    function: Function
+    overload: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A function outside functions, and those in it. `exact`: the parser found it where it is now."""
+
+    start: int
+    end: int
+    scope: Scope
+    members: tuple[_Member, ...]
+    exact: bool = True
+    clean: bool = True  # without a syntax error in it
+
+    def overlaps(self, span: Span) -> bool:
+        """Do they share a character, or touch? The white space before a definition is its own."""
+        first = self.start - len(self.members[0].function.indent)
+        return first <= span.end and span.start <= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One state of a text that is being typed, and its functions in file order."""
+
+    path: str
+    syntax: Syntax
+    functions: tuple[Function, ...]
+    blocks: tuple[_Block, ...]
+    sound: bool  # were the functions once read from a whole text, and followed since?
+
+
+def opened(path: str, text: str) -> Live:
+    """A text that is seen for the first time. Broken, it is searched for definitions line by line as well."""
+    syntax = parse(text)
+    blocks = list(_blocks(path, syntax, {}))
+    broken = syntax.root.has_error
+    if broken:
+        blocks += _scanned(path, text, blocks)
+    return _live(path, syntax, blocks, sound=not broken)
+
+
+def followed(before: Live, text: str) -> Live:
+    """The same text after a change."""
+    if text == before.syntax.text:
+        return before
+    syntax, change = reparse(before.syntax, text)
+    moved = [_moved(block, change) for block in before.blocks if not block.overlaps(change.before)]
+    known = {
+        (block.start, block.end): block
+        for block in moved
+        if block.exact and not any(block.overlaps(span) for span in change.structure)
+    }
+    found = list(_blocks(before.path, syntax, known))
+    if not syntax.root.has_error:
+        return _live(before.path, syntax, found, sound=True)
+    blocks = _mended(before, change, syntax.text, moved, found)
+    return _live(before.path, syntax, blocks, sound=before.sound)
+
+
+def _live(path: str, syntax: Syntax, blocks: Iterable[_Block], *, sound: bool) -> Live:
+    ordered = tuple(sorted(blocks, key=lambda block: block.start))
+    return Live(path, syntax, tuple(_listed(ordered)), ordered, sound)
+
+
+def _listed(blocks: Iterable[_Block]) -> Iterator[Function]:
+    """The functions as `functions` gives them: numbered, overloads with what they declare."""
+    seen: Counter[str] = Counter()
+    overloads: defaultdict[str, list[Span]] = defaultdict(list)
+    for member in (member for block in blocks for member in block.members):
+        function = member.function
+        name = function.id.qualname
+        if member.overload:
+            overloads[name].append(function.span)
+            continue
+        seen[name] += 1
+        if seen[name] > 1:
+            function = replace(function, id=FunctionId(function.id.path, f"{name}#{seen[name]}"))
+        yield replace(function, overloads=tuple(overloads.pop(name))) if name in overloads else function
+
+
+def _blocks(path: str, syntax: Syntax, known: Mapping[tuple[int, int], _Block]) -> Iterator[_Block]:
+    """The blocks of a text; those in `known`, by their places, are taken as they are."""
+    for node, scope in definitions(syntax, path.endswith(".pyi"), nested=False):
+        if node.type != "class_definition":
+            place = syntax.span(with_decorators(node))
+            block = known.get(place)
+            yield block if block and block.scope == scope else _block(path, syntax, node, scope)
+
+
+def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Block:
+    members = tuple(
+        _member(path, syntax, inner, around)
+        for inner, around in definitions(syntax, below=(node, scope))
+        if inner.type != "class_definition"
+    )
+    return _Block(*syntax.span(with_decorators(node)), scope, members, clean=not node.has_error)
+
+
+def _member(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Member:
+    decorators = decorators_of(syntax, node)
+    named = FunctionId(path, scope.prefix + name_of(syntax, node))
+    return _Member(function_of(syntax, Defined(named, node, scope, decorators, ())), is_overload(decorators))
+
+
+# -- blocks that stay
+
+
+def _moved(block: _Block, change: Change) -> _Block:
+    """A block that a change did not touch, where it stands now."""
+    by = change.after.end - change.before.end
+    if block.start < change.before.end or not (by or change.lines):
+        return block
+    members = tuple(_Member(_shifted(m.function, by, change.lines), m.overload) for m in block.members)
+    return _Block(block.start + by, block.end + by, block.scope, members, block.exact, block.clean)
+
+
+def _shifted(function: Function, by: int, lines: int) -> Function:
+    """The function `by` characters and `lines` lines further on. Spelled out: it is done at every key."""
+    string = function.docstring
+    return Function(
+        function.id,
+        Span(function.span[0] + by, function.span[1] + by),
+        Span(function.name[0] + by, function.name[1] + by),
+        Span(function.signature[0] + by, function.signature[1] + by),
+        string and Span(string[0] + by, string[1] + by),
+        Span(function.body[0] + by, function.body[1] + by),
+        function.line + lines,
+        function.indent,
+        function.is_stub,
+        function.is_async,
+        function.owner,
+        function.decorators,
+    )
+
+
+def _mended(
+    before: Live, change: Change, text: str, moved: list[_Block], found: list[_Block]
+) -> Iterator[_Block]:
+    """The blocks of a broken text: those elsewhere as they were, those at the change as far as they can be."""
+    yield from (_inexact(block, found) for block in moved)
+    touched = [block for block in before.blocks if block.overlaps(change.before)]
+    stretched = [each for block in touched if (each := _stretched(block, change, text))]
+    near = [Span(block.start, block.end) for block in stretched] + [change.after]
+    fresh = [
+        block
+        for block in found
+        if not any(block.overlaps(Span(other.start, other.end)) for other in moved)
+        and (not before.sound or any(block.overlaps(span) for span in near))
+    ]
+    whole = [block for block in fresh if block.clean]
+    yield from whole
+    said = {member.function.id for block in (*whole, *stretched) for member in block.members}
+    yield from (
+        block
+        for block in stretched
+        if not any(block.overlaps(Span(other.start, other.end)) for other in whole)
+    )
+    yield from (block for block in fresh if not block.clean and block.members[0].function.id not in said)
+
+
+def _inexact(block: _Block, found: Iterable[_Block]) -> _Block:
+    """Only what the parser finds as well may be taken over by the next reading."""
+    return block if any(block is other for other in found) else replace(block, exact=False)
+
+
+def _stretched(block: _Block, change: Change, text: str) -> _Block | None:
+    """A block that a change touched, with the functions whose names can still be read."""
+    members = tuple(
+        each for member in block.members if (each := _stretched_member(member, change, text)) is not None
+    )
+    if not members:
+        return None
+    start, end = _through(change, Span(block.start, block.end))
+    return replace(block, start=start, end=end, members=members, exact=False, clean=False)
+
+
+def _stretched_member(member: _Member, change: Change, text: str) -> _Member | None:
+    old = member.function
+    signature = _through(change, old.signature)
+    named = _NAMED.match(text, signature.start)
+    if named is None:
+        return None
+    prefix = old.id.qualname.rpartition(".")[0]
+    qualname = f"{prefix}.{named[1]}" if prefix else named[1]
+    function = replace(
+        old,
+        id=FunctionId(old.id.path, qualname),
+        span=_through(change, old.span),
+        name=Span(*named.span(1)),
+        signature=signature,
+        docstring=old.docstring and _through(change, old.docstring),
+        body=_through(change, old.body),
+        line=old.line + (change.lines if old.span.start > change.before.end else 0),
+    )
+    return _Member(function, member.overload)
+
+
+def _through(change: Change, span: Span) -> Span:
+    """Where a span is after a change; its ends inside the change go to the change's ends."""
+    by = change.after.end - change.before.end
+    start, end = (
+        at if at <= change.before.start else at + by if at >= change.before.end else inside
+        for at, inside in zip(span, change.after, strict=True)
+    )
+    return Span(start, max(start, end))
+
+
+# -- a text that was broken from the first
+
+
+def _scanned(path: str, text: str, found: Iterable[_Block]) -> Iterator[_Block]:
+    """The blocks that the parser did not find: each definition is parsed by itself, as far as its indentation."""
+    known = {member.function.name.start for block in found for member in block.members}
+    around: list[tuple[int, str, str]] = []  # width, kind, name
+    for match in _DEFINITION.finditer(text):
+        width = len(match[1].expandtabs())
+        while around and around[-1][0] >= width:
+            around.pop()
+        if match[2] == "def" and match.start(3) not in known and all(k == "class" for _, k, _ in around):
+            owner = ".".join(name for _, _, name in around) or None
+            yield from _parsed_alone(path, text, match, Scope(f"{owner}." if owner else "", owner))
+        around.append((width, match[2], match[3]))
+
+
+def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> Iterator[_Block]:
+    following = re.compile(rf"^[ \t]{{0,{len(match[1])}}}[^\s#)\]}}]", re.MULTILINE)
+    end = following.search(text, match.end())
+    start = match.start()
+    while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[:1] == "@":
+        start = above
+    syntax = parse(_WRAP + " " * (not match[1]) + text[start : end.start() if end else len(text)])
+    by = start - len(_WRAP) - (not match[1])
+    for node, _ in definitions(syntax, nested=False):
+        if node.type == "function_definition":
+            block = _block(path, syntax, node, scope)
+            lines = text.count("\n", 0, start) - 1
+            members = tuple(_Member(_shifted(m.function, by, lines), m.overload) for m in block.members)
+            yield _Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
+            return
