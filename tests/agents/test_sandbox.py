@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from soa_agents.errors import NoSandbox
-from soa_agents.verify import sandbox
+from soa_agents.verify import probe, sandbox
 from soa_agents.verify.environment import allowed
 from soa_agents.verify.plan import Layer
 from soa_agents.verify.visible import interpreter_files, surroundings
@@ -64,7 +64,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 # What each level cannot offer: behind Landlock alone there are no sockets and no terminals.
 UNAVAILABLE = {
     "namespaces": set[str](),
-    "landlock": {"test_own_server_works"},
+    "landlock": {"test_own_server_works", "test_terminal_can_be_opened"},
 }
 
 
@@ -163,7 +163,7 @@ sys.path[:0] = sys.argv[3:]
 import asyncio
 from pathlib import Path
 from soa_agents.settings import Limits, TestSettings
-from soa_agents.verify import interpreter, sandbox
+from soa_agents.verify import interpreter, probe
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.report import Selection
 from soa_agents.verify.tree import copy_tree, linked
@@ -177,7 +177,7 @@ assert listed == ["pkg.py", "test_pkg.py"], listed
 assert linked(root) == (root / ".venv",), linked(root)
 copy_tree(root, root.parent / "copy")
 assert sorted(os.listdir(root.parent / "copy")) == [".venv", "pkg.py", "pytest.ini", "test_pkg.py"]
-print(sandbox.probe().level, [r.outcome for r in report.results], report)
+print(probe.probe().level, [r.outcome for r in report.results], report)
 """
 
 
@@ -238,7 +238,7 @@ def test_the_environment_is_an_allow_list_without_keys() -> None:
 
 
 def test_probe_says_what_holds() -> None:
-    status = sandbox.probe()
+    status = probe.probe()
     assert status.level in ("namespaces", "landlock", "none")
     assert bool(status.layers) == (status.level != "none")
     assert status.sentence.endswith(".")
@@ -246,26 +246,26 @@ def test_probe_says_what_holds() -> None:
 
 def test_without_namespaces_landlock_is_found() -> None:
     """The second level is really tried, and holds on its own, wherever the attacks below hold it to that."""
-    assert sandbox.probe(("landlock",)).level == "landlock"
+    assert probe.probe(("landlock",)).level == "landlock"
 
 
 def test_an_interpreter_named_by_a_roundabout_path_is_no_reason_to_go_without() -> None:
     """`../bin/python` is the same program, in the jail too."""
     folder = Path(sys.executable).parent
     program = f"../{folder.name}/{Path(sys.executable).name}"
-    ask = "from soa_agents.verify import sandbox; print(sandbox.probe().level)"
+    ask = "from soa_agents.verify import probe; print(probe.probe().level)"
     said = subprocess.run(
         [program, "-c", ask], cwd=folder, capture_output=True, text=True, check=True, timeout=60
     )
-    assert said.stdout.strip() == sandbox.probe().level
+    assert said.stdout.strip() == probe.probe().level
 
 
 def test_without_a_sandbox_only_a_person_can_allow_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    none = sandbox.SandboxStatus("none", "This machine offers no sandbox.")
-    monkeypatch.setattr(sandbox, "probe", lambda: none)
-    assert sandbox.choose("scrubbed") == "scrubbed"
+    none = probe.SandboxStatus("none", "This machine offers no sandbox.")
+    monkeypatch.setattr(probe, "probe", lambda: none)
+    assert probe.choose("scrubbed") == "scrubbed"
     with pytest.raises(NoSandbox, match="offers no sandbox"):
-        sandbox.choose("strict")
+        probe.choose("strict")
 
 
 @pytest.mark.parametrize("level", ["landlock", "scrubbed"])

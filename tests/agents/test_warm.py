@@ -15,7 +15,7 @@ import pytest
 from soa_agents.settings import Limits
 from soa_agents.verify.ladder import Ladder
 from soa_agents.verify.report import Report, Selection
-from soa_agents.verify.sandbox import probe
+from soa_agents.verify.probe import probe
 from verify_place import asked, outcomes, project, result, runner, written
 
 pytestmark = pytest.mark.skipif(probe().level != "namespaces", reason="test servers need user namespaces")

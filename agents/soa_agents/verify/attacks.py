@@ -1,11 +1,11 @@
 """Attacks on the jail, tried from inside it. Standard library only, Python 3.9 or newer: it is copied in.
 
-Each is a function that returns what it got hold of, and raises or returns nothing when it was stopped. They aim
-at decoys (`probe.decoys`), and what is really there they leave as it is, so that one that succeeds does no
-harm. What only the decoys themselves can tell (who was signalled, what arrived) the one who put them up sees.
+Each is a function that returns what it got hold of, and raises or returns nothing when it was stopped. They
+aim at decoys, and what is really there they leave as it is, so that one that succeeds does no harm. What only
+the decoys can tell (who was signalled, what arrived) is seen by the one who put them up.
 """
 
-# ruff: noqa: PTH100, PTH101, PTH107, PTH108, PTH109, PTH116, PTH118, PTH120, PTH123, PTH208
+# ruff: noqa: B905, PTH101, PTH103, PTH104, PTH108, PTH109, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
 # (calls as an attacker makes them; nothing here may import more than it needs)
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def run(aim: Aim) -> dict[str, str]:
 
 
 def _call(name: str, *arguments: Any) -> int:
-    """Call the kernel; raises `OSError` where this is another kernel or a machine whose numbers are not known."""
+    """Call the kernel; raises `OSError` on other systems and on machines whose numbers are not known."""
     if sys.platform != "linux" or name not in _NUMBERS:
         raise OSError(f"{name} is not known here")
     ctypes.set_errno(0)
@@ -123,6 +123,21 @@ def _points_at_it(aim: Aim) -> str:
     with contextlib.suppress(FileExistsError):
         os.symlink(aim["secret"], "soft")
     return _contents("soft")
+
+
+def _moves(aim: Aim) -> bool:
+    os.rename(aim["secret"], "moved")
+    return True
+
+
+def _shortens(aim: Aim) -> bool:
+    os.truncate(aim["secret"], 0)
+    return True
+
+
+def _each(told: str, paths: tuple[str, ...], attack: Callable[[str], object]) -> dict[str, Attack]:
+    """One attack for each path; `told` is its name, with the path in the place of the braces."""
+    return {told.format(path): lambda aim, path=path: attack(path) for path in paths}  # type: ignore[misc]
 
 
 def _writes_through_a_link(aim: Aim) -> bool:
@@ -285,12 +300,12 @@ def _mounts(aim: Aim) -> str:
         (None, b"/", None, _REMOUNT | _BIND),
     ):
         if LIBC.mount(source, target, kind, flags, None) == 0:
-            return f"{kind or flags} on {target!r}"
+            return f"{kind!r} on {target!r}"
     return ""
 
 
 def _unmounts(aim: Aim) -> str:
-    for place in (b"/proc", b"/usr", b"/tmp", os.fsencode(os.getcwd())):  # noqa: S108 - the jail's own
+    for place in (b"/proc", b"/usr", b"/tmp", os.fsencode(os.getcwd())):
         if LIBC.umount2(place, 2) == 0:
             return repr(place)
     return ""
@@ -367,7 +382,7 @@ ATTACKS: dict[str, Attack] = {
     "lists the secret's folder": lambda aim: os.listdir(os.path.dirname(aim["secret"])),
     "writes the secret": lambda aim: _opened(aim["secret"], os.O_WRONLY),
     "plants a file beside the secret": lambda aim: _plants(_beside(aim)),
-    "moves the secret": lambda aim: os.rename(aim["secret"], "moved") or "moved",
+    "moves the secret": _moves,
     "links to the secret": _links_it_in,
     "a symbolic link to the secret": _points_at_it,
     "writes through a symbolic link": _writes_through_a_link,
@@ -375,12 +390,12 @@ ATTACKS: dict[str, Attack] = {
     "changes the secret's owner": lambda aim: _same_owner(aim["secret"]),
     "changes the secret's times": lambda aim: _same_times(aim["secret"]),
     "changes the secret's attributes": lambda aim: _attribute(aim["secret"]),
-    "shortens the secret": lambda aim: os.truncate(aim["secret"], 0) or "shortened",
+    "shortens the secret": _shortens,
     "reads the shadow file": lambda aim: _contents("/etc/shadow"),
-    **{f"opens {p} to write": lambda aim, p=p: _opened(p, os.O_WRONLY) for p in _SYSTEM},
-    **{f"plants {p}/planted": lambda aim, p=p: _plants(f"{p}/planted") for p in ("", "/usr", "/etc", "/proc")},
-    **{f"changes the mode of {p}": lambda aim, p=p: _same_mode(p) for p in (*_SYSTEM, *_DEVICES, "/")},
-    **{f"changes the times of {p}": lambda aim, p=p: _same_times(p) for p in (*_DEVICES, "/usr/bin/env")},
+    **_each("opens {} to write", _SYSTEM, lambda path: _opened(path, os.O_WRONLY)),
+    **_each("plants a file in {}", ("/", "/usr", "/etc", "/proc"), lambda path: _plants(path + "/planted")),
+    **_each("changes the mode of {}", (*_SYSTEM, *_DEVICES, "/"), _same_mode),
+    **_each("changes the times of {}", (*_DEVICES, "/usr/bin/env"), _same_times),
     "writes into Python": lambda aim: _opened(os.__file__, os.O_WRONLY),
     "poisons Python's byte code": lambda aim: _plants(os.path.dirname(os.__file__) + "/__pycache__/planted"),
     "changes the mode of Python": lambda aim: _same_mode(os.__file__),
@@ -415,7 +430,7 @@ ATTACKS: dict[str, Attack] = {
     "clones": _clones,
     "mounts": _mounts,
     "unmounts": _unmounts,
-    **{name: lambda aim, name=name: _forbidden(name) for name in _FORBIDDEN},
+    **_each("{}", tuple(_FORBIDDEN), _forbidden),
     "gains rights": _gains_rights,
     "reads the kernel's log": _reads_the_kernels_log,
     "sets the clock": _sets_the_clock,

@@ -19,9 +19,10 @@ from soa_agents.verify import records
 from soa_agents.verify.diagnosis import Run, diagnose
 from soa_agents.verify.guard import tampered
 from soa_agents.verify.interpreter import Interpreter
-from soa_agents.verify.plan import PLUGIN, Layer
+from soa_agents.verify.plan import PLUGIN, REFUSED, Layer
+from soa_agents.verify.probe import choose
 from soa_agents.verify.report import Overlay, Report, Selection, TestResult
-from soa_agents.verify.sandbox import REFUSED, Command, Ended, Jailed, choose, jailed
+from soa_agents.verify.sandbox import Command, Ended, Jailed, jailed
 from soa_agents.workspace.snapshot import encode_like, read_text
 
 TEXT_CAP = 4000  # characters of one message, and of one test's output

@@ -16,7 +16,8 @@ from typing import Literal
 import platformdirs
 
 from soa_agents.errors import NoPytest
-from soa_agents.verify.sandbox import Command, choose, run_briefly
+from soa_agents.verify.probe import choose
+from soa_agents.verify.sandbox import Command, run_briefly
 
 _ASK = """
 import json, sys

@@ -16,16 +16,14 @@ import os
 import resource
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from soa_agents.verify import kernel, mounts
-from soa_agents.verify.plan import LAYER, OWN, PRIVATE_TMP, Plan
+from soa_agents.verify import bare, kernel, mounts, reaper
+from soa_agents.verify.plan import LAYER, OWN, PRIVATE_TMP, REFUSED, Plan
 from soa_agents.verify.tree import copy_tree, lay_over
 
-REFUSED = 121  # exit status: the jail could not be built, nothing was run
 _LOCAL_SOCKETS = (1, 2, 10, 16)  # unix, inet, inet6, netlink: all confined by the network namespace
 _ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER})
 
@@ -59,7 +57,7 @@ def _in_namespaces(plan: Plan) -> NoReturn:
     if os.read(ready[0], 1):
         _map_users(builder)
         os.write(allowed[1], b"x")
-    _leave_with(builder)
+    reaper.leave_with(builder)
 
 
 def _map_users(pid: int) -> None:
@@ -89,16 +87,18 @@ def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
     os.close(allowed)
     kernel.loopback_up()
     root = mounts.build(plan)
-    _leave_with(_fork(lambda: _first_process(plan, root)))
+    reaper.leave_with(_fork(lambda: _first_process(plan, root)))
 
 
 def _first_process(plan: Plan, root: Path) -> NoReturn:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    mounts.finish(root, plan.processes, nesting=plan.requests >= 0)
+    bounded = mounts.finish(root, plan.processes, nesting=plan.requests >= 0)
     worker = _fork(lambda: _worker(plan))
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    _leave_with(worker)
+    if os.getuid() or bounded:  # an ordinary user's processes are bounded by RLIMIT_NPROC
+        reaper.leave_with(worker)
+    reaper.watch_over(worker, plan.processes)
 
 
 def _worker(plan: Plan) -> NoReturn:
@@ -130,21 +130,33 @@ def _become_server(plan: Plan) -> NoReturn:
 
 
 def _behind_landlock(plan: Plan) -> NoReturn:
-    """Without namespaces: a private copy of the tree, no network, processes gathered by us."""
+    """Without namespaces: a private copy of the tree, no network, processes gathered by us.
+
+    Between us and the command stands one that can signal nobody but what it has started: it ends all of that
+    at once, which nobody who has to look for it could.
+    """
     tree = _copied(plan)
 
     def worker() -> NoReturn:
         os.setsid()
         os.chdir(tree)
         _limit(plan)
-        devices = [f"/dev/{name}" for name in (*mounts.DEVICES, "shm", "pts", "ptmx", "tty")]
+        devices = [f"/dev/{name}" for name in mounts.DEVICES]  # terminals, /dev/shm are also the person's
         own = [str(tree), *(f"{plan.scratch}/{name}" for name in ("home", "ran", "tmp")), *devices]
         readable = (*mounts.SYSTEM, *mounts.ETC, *mounts.HARDWARE, *plan.readable, f"{plan.scratch}/lib")
+        kernel.drop_capabilities()
         kernel.landlock(readable, own, network=False)
-        kernel.seccomp(kernel.rules(()))
+        kernel.seccomp(bare.refused(kernel.landlock_version()))
         _become(plan)
 
-    _gather(plan, worker)
+    def guardian() -> NoReturn:
+        if kernel.keep_signals_inside():
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+            reaper.watch_over(_fork(worker), plan.processes)
+        worker()
+
+    _gather(plan, guardian)
 
 
 def _scrubbed(plan: Plan) -> NoReturn:
@@ -175,7 +187,7 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
     def deserted(*_: object) -> None:
-        _end_all()
+        reaper.end_all()
         _clear(plan)
 
     _die_with_engine(plan, deserted)
@@ -183,8 +195,8 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
     while True:
         pid, status = os.wait()
         if pid == child:
-            _end_all()
-            os._exit(_exit_code(status))
+            reaper.end_all()
+            os._exit(reaper.exit_code(status))
 
 
 def _die_with_engine(plan: Plan, deserted: Callable[..., None]) -> None:
@@ -200,29 +212,15 @@ def _clear(plan: Plan) -> NoReturn:
     os._exit(REFUSED)
 
 
-def _end_all() -> None:
-    """Kill every descendant: as subreaper we inherit those whose parents died."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    patience = time.monotonic() + 2
-    while time.monotonic() < patience:
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        for child in children:
-            with contextlib.suppress(OSError):
-                os.kill(int(child), signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            break
-        time.sleep(0.005)
-
-
 def _limit(plan: Plan) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = min(plan.memory_mb, 1024) << 20
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    if plan.layer == "namespaces":  # elsewhere the limit would count the person's other processes
-        resource.setrlimit(resource.RLIMIT_NPROC, (plan.processes, plan.processes))
+    # Outside a user namespace the limit counts the person's other processes, so it is set beyond them.
+    processes = plan.processes + (0 if plan.layer == "namespaces" else reaper.threads())
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if plan.layer != "scrubbed" and (hard == resource.RLIM_INFINITY or processes < hard):
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 
 def _become(plan: Plan) -> NoReturn:
@@ -247,19 +245,3 @@ def _fork(child: Callable[[], NoReturn]) -> int:
     except BaseException as problem:  # nothing may run on in the launcher's name
         _refuse(OSError(0, repr(problem)))
     raise AssertionError("unreachable")
-
-
-def _leave_with(pid: int) -> NoReturn:
-    """Wait for `pid`, burying others that come to us, and exit as it did."""
-    while True:
-        try:
-            ended, status = os.wait()
-        except InterruptedError:
-            continue
-        if ended == pid:
-            os._exit(_exit_code(status))
-
-
-def _exit_code(status: int) -> int:
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code

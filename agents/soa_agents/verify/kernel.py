@@ -184,6 +184,22 @@ def landlock(readable: Iterable[str], writable: Iterable[str], *, network: bool)
     os.close(rules)
 
 
+def keep_signals_inside() -> bool:
+    """From now on this process and those it starts can signal only each other; False where they still can."""
+    if landlock_version() < 6:
+        return False
+    attributes = struct.pack("=QQQ", 0, 0, 2)  # LANDLOCK_SCOPE_SIGNAL
+    rules = syscall("landlock_create_ruleset", attributes, ctypes.c_size_t(24), 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    syscall("landlock_restrict_self", rules, 0)
+    os.close(rules)
+    try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:
+        return True
+    return False
+
+
 def _grant(rules: int, path: str, rights: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -196,11 +212,12 @@ def _grant(rules: int, path: str, rights: int) -> None:
 
 
 class Condition(NamedTuple):
-    """That one argument of a call, seen through `mask`, is one of `values`."""
+    """That one argument of a call, seen through `mask`, is one of `values`; or none, when not `among`."""
 
     argument: int
     mask: int
     values: tuple[int, ...]
+    among: bool = True
 
 
 class Rule(NamedTuple):
@@ -258,9 +275,11 @@ def _block(rule: Rule) -> list[tuple[int, int, int, int]]:
     """What follows when the call is this one; always ends it, as the number is no longer at hand."""
     refuse = (_RETURN, _ERROR | rule.answer, 0, 0)
     block: list[tuple[int, int, int, int]] = []
-    for argument, mask, values in rule.unless:
+    for argument, mask, values, among in rule.unless:
         block += [(_LOAD, 16 + 8 * argument, 0, 0), (_AND, mask, 0, 0)]
-        block += [(_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
+        for place, value in enumerate(values):
+            left = len(values) - place - 1
+            block.append((_EQUAL, value, left + 1, 0) if among else (_EQUAL, value, left, int(not left)))
         block.append(refuse)
     return [*block, (_RETURN, _ALLOW, 0, 0) if rule.unless else refuse]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -25,7 +26,7 @@ ETC = tuple(
         *("shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
     )
 )
-_STEERING = ("acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "scsi", "sys", "sysrq-trigger")
+_PID_MAX_IS_OF_THE_NAMESPACE = (6, 14)  # since this version of Linux; before it, it is the machine's
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
@@ -44,6 +45,7 @@ def build(plan: Plan) -> Path:
     for path in sorted({*SYSTEM, *ETC, *HARDWARE, *plan.readable}, key=lambda p: p.count("/")):
         if not Path(path).is_relative_to(tree) and not tree.is_relative_to(path):
             _show(root, Path(path))
+    _hide_sockets(root, plan)
     _show_tree(root, plan)
     for path, target in plan.links:
         link = _inside(root, path)
@@ -53,30 +55,45 @@ def build(plan: Plan) -> Path:
     return root
 
 
-def finish(root: Path, processes: int, *, nesting: bool = False) -> None:
+def finish(root: Path, processes: int, *, nesting: bool = False) -> bool:
     """Give the new root its process table, move into it and close it. Runs in the new process namespace.
 
     With `nesting` processes may map themselves into further namespaces: only what steers the machine closes.
+    Returns whether the kernel itself lets no more than `processes` be.
     """
+    proc, bounded = root / "proc", False
     try:
-        kernel.mount("proc", str(root / "proc"), "proc", 2 | 4 | 8)
+        kernel.mount("proc", str(proc), "proc", 2 | 4 | 8)
     except OSError:  # containers mask parts of theirs and then allow no other; Python lives without
         pass
     else:
-        with contextlib.suppress(
-            OSError
-        ):  # an older kernel; or an ordinary user, for whom RLIMIT_NPROC holds
-            (root / "proc/sys/kernel/pid_max").write_text(str(max(processes, 301)))
-        _close_process_table(root / "proc", nesting)
+        bounded = _bound(proc, processes)
+        _close_process_table(proc, nesting)
     kernel.enter_root(str(root))
     kernel.read_only("/", deep=False)
+    return bounded
+
+
+def _bound(proc: Path, processes: int) -> bool:
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    if release < _PID_MAX_IS_OF_THE_NAMESPACE:
+        return False
+    with contextlib.suppress(OSError):  # not an ordinary user's to set, for whom RLIMIT_NPROC holds
+        (proc / "sys/kernel/pid_max").write_text(str(max(processes, 301)))
+        return True
+    return False
 
 
 def _close_process_table(proc: Path, nesting: bool) -> None:
-    for path in [proc / name for name in _STEERING] if nesting else [proc]:
-        if path.exists():
-            if nesting:
-                kernel.mount(str(path), str(path), "", kernel.MS_BIND | kernel.MS_REC)
+    if not nesting:
+        kernel.read_only(str(proc))
+        return
+    for name in os.listdir(proc):  # noqa: PTH208 - names are asked for
+        path = proc / name
+        if name.isdigit() or path.is_symlink():  # processes; what every process sees of itself
+            continue
+        if path.is_dir() or path.stat().st_mode & 0o222:
+            kernel.mount(str(path), str(path), "", kernel.MS_BIND | kernel.MS_REC)
             kernel.read_only(str(path))
 
 
@@ -101,7 +118,8 @@ def _inside(root: Path, path: str | Path) -> Path:
 
 def _tmpfs(path: Path, megabytes: int, mode: str = "755") -> None:
     path.mkdir(parents=True, exist_ok=True)
-    kernel.mount("tmpfs", str(path), "tmpfs", 2 | 4, f"size={megabytes}m,mode={mode}")
+    files = max(1024, min(megabytes * 1000, 500_000))  # empty files take memory too
+    kernel.mount("tmpfs", str(path), "tmpfs", 2 | 4, f"size={megabytes}m,nr_inodes={files},mode={mode}")
 
 
 def _own_places(root: Path, plan: Plan) -> None:
@@ -114,6 +132,25 @@ def _own_places(root: Path, plan: Plan) -> None:
     for name in ("home", "ran"):
         (own / name).mkdir()
     _bind(Path(plan.scratch) / "lib", own / "lib")
+
+
+def _hide_sockets(root: Path, plan: Plan) -> None:
+    """Put nothing in the place of sockets that somebody listens on beside what may be read.
+
+    A read-only mount does not keep anybody from calling them. Our parent still sees the machine's network.
+    """
+    found = []
+    with contextlib.suppress(OSError):
+        table = Path(f"/proc/{os.getppid()}/net/unix").read_text(encoding="utf-8", errors="surrogateescape")
+        found = [line.split(maxsplit=7)[7] for line in table.splitlines() if line.count(" /")]
+    for folder in plan.readable:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            found += [e.path for e in entries if not (e.is_file() or e.is_dir() or e.is_symlink())]
+    for path in dict.fromkeys(found):
+        with contextlib.suppress(OSError):
+            place = _inside(root, path)
+            if place.is_socket():
+                kernel.mount(str(root / "dev/null"), str(place), "", kernel.MS_BIND)
 
 
 def _devices(root: Path) -> None:

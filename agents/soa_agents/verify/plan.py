@@ -9,12 +9,15 @@ from typing import Literal
 
 Layer = Literal["namespaces", "landlock", "scrubbed"]
 
+REFUSED = 121  # the launcher's exit status: the jail could not be built, nothing was run
+CROWDED = 122  # likewise: ended because it started too many processes
 OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the same names are in the scratch
 PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run alone
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 SERVER = "soa_test_server"
 CHILDREN = "soa_children"
+LISTING = "soa_listing"
 SOUNDNESS = "soa_soundness"
 SWAPPING = "soa_swapping"
 KERNEL = "soa_kernel"

@@ -18,16 +18,16 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
 from soa_agents.verify.plan import (
     CHILDREN,
+    CROWDED,
     KERNEL,
     LAYERS,
+    LISTING,
     OWN,
     PLUGIN,
     PRIVATE_TMP,
@@ -46,28 +46,14 @@ Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
 _OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
 _OF_SERVERS = (
     *(("server", SERVER), ("children", CHILDREN), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
-    *(("kernel", KERNEL), ("layers", LAYERS)),
+    *(("kernel", KERNEL), ("layers", LAYERS), ("listing", LISTING)),
 )
-REFUSED = 121  # the launcher's exit status when it could not build the jail
 OUTPUT_CAP = 64_000  # bytes of terminal output kept, the end of it
 _POLL = 0.1  # seconds between two looks at memory
 _HERE = Path(__file__).parent
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from soa_agents.verify.jail import main; main(sys.argv[2])"
 )
-_NOTHING = (
-    "This machine offers no sandbox (user namespaces and Landlock are off), so SoA would run model-written "
-    "code unprotected. Switch one of them on, or allow it for this workspace."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxStatus:
-    """What this machine can do. `sentence` says it to a person, `layers` name what holds."""
-
-    level: Literal["namespaces", "landlock", "none"]
-    sentence: str
-    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,60 +81,6 @@ class Ended:
     status: int
     output: str
     killed: Killed = ""
-
-
-@cache
-def probe(layers: tuple[Layer, ...] = ("namespaces", "landlock")) -> SandboxStatus:
-    """Try what this machine offers of `layers`, in their order, with a harmless program."""
-    if sys.platform != "linux":
-        return SandboxStatus("none", f"SoA knows no sandbox on {sys.platform} yet.")
-    for level in layers:
-        found = _try(level)
-        if found:
-            words = "user namespaces" if level == "namespaces" else "Landlock, without namespaces"
-            sentence = f"Tests run in a sandbox ({words}): no network, the files they need and no others."
-            return SandboxStatus("namespaces" if level == "namespaces" else "landlock", sentence, found)
-    return SandboxStatus("none", _NOTHING)
-
-
-def choose(setting: Literal["strict", "scrubbed"]) -> Layer:
-    """The level to run at; raises `NoSandbox` when there is none and `setting` does not allow that."""
-    level = probe().level
-    if level != "none":
-        return level
-    if setting == "scrubbed":
-        return "scrubbed"
-    raise NoSandbox(probe().sentence)
-
-
-_CHECK = """
-import os, socket, sys
-try: socket.create_connection(("192.0.2.1", 9), 0.2); sys.exit("the network is open")
-except OSError: pass
-try: open("/usr/soa", "w"); sys.exit("/usr is writable")
-except OSError: pass
-open("written", "w").close()
-try: print(*[line.split()[2] for line in open("/proc/self/mounts") if line.split()[1] == os.getcwd()])
-except OSError: pass
-"""
-
-
-def _try(level: Layer) -> tuple[str, ...]:
-    """The names of the layers that hold at `level`; empty when the jail cannot be built."""
-    with tempfile.TemporaryDirectory(prefix="soa-probe-") as folder:
-        arguments = ("-I", "-S", "-c", _CHECK)
-        done = run_briefly(Command(_own_interpreter(), arguments, Path(folder).resolve(), seconds=20), level)
-    if done.status:
-        return ()
-    if level == "landlock":
-        return ("Landlock", "seccomp", "private copy")
-    tree = "overlayfs" if "overlay" in done.output else "private copy"
-    return ("user, mount, network, process namespaces", tree, "Landlock", "seccomp")
-
-
-def _own_interpreter() -> Path:
-    """The Python that runs SoA, by a path that means the same in the jail; a venv needs its link kept."""
-    return Path(os.path.abspath(sys.executable))  # noqa: PTH100 - resolve() would follow the venv's link
 
 
 def run_briefly(command: Command, level: Layer) -> Ended:
@@ -256,7 +188,8 @@ class Jailed:
     async def ended(self) -> Ended:
         """Wait for the end."""
         status = await self._process.wait()
-        return Ended(status, (await self._output).decode("utf-8", "replace"), self._killed)
+        killed = self._killed or ("processes" if status == CROWDED else "")
+        return Ended(status, (await self._output).decode("utf-8", "replace"), killed)
 
     def kill(self, why: Killed = "stopped") -> None:
         """End the command and everything it has started."""

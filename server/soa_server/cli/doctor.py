@@ -127,9 +127,9 @@ async def _local(here: Workspace) -> tuple[Finding, ...]:
 
 
 async def _sandbox(here: Workspace) -> tuple[Finding, ...]:
-    from soa_agents.verify import sandbox
+    from soa_agents.verify import probe
 
-    status = await asyncio.to_thread(sandbox.probe)
+    status = await asyncio.to_thread(probe.try_out)
     layers = f" Layers: {', '.join(status.layers)}." if status.layers else ""
     if here.settings.tests.sandbox == "scrubbed":
         sentence = (

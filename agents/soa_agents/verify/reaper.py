@@ -1,0 +1,97 @@
+"""Waiting for processes, watching over them and ending them: the launcher's. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from soa_agents.verify.plan import CROWDED, REFUSED
+
+_LOOK = 0.05  # seconds between two looks at how many there are
+
+
+def leave_with(pid: int) -> NoReturn:
+    """Wait for `pid`, burying others that come to us, and exit as it did."""
+    while True:
+        try:
+            ended, status = os.wait()
+        except InterruptedError:
+            continue
+        if ended == pid:
+            os._exit(exit_code(status))
+
+
+def exit_code(status: int) -> int:
+    """An exit status out of what `wait` tells: a signal counts on from 128."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def end_all() -> None:
+    """Kill every descendant: as subreaper we inherit those whose parents died. A guardian is asked first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    begun = time.monotonic()
+    while time.monotonic() < begun + 5:
+        with_what = signal.SIGKILL if time.monotonic() > begun + 0.2 else signal.SIGTERM
+        for child in _children(os.getpid()):
+            with contextlib.suppress(OSError):
+                os.kill(child, with_what)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            break
+        time.sleep(0.005)
+
+
+def watch_over(child: int, most: int) -> NoReturn:
+    """Leave with `child`, or as soon as there are more than `most` processes; nothing of it then stays.
+
+    Only for those who can signal nobody else: all whom they can are killed.
+    """
+
+    def sweep(status: int) -> NoReturn:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        os._exit(status)
+
+    signal.signal(signal.SIGTERM, lambda *_: sweep(REFUSED))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    before = threads()
+    while True:
+        signal.sigtimedwait({signal.SIGCHLD}, _LOOK)
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == child:
+                    sweep(exit_code(ended[1]))
+        if threads() > before + most and _crowded(most):
+            sweep(CROWDED)
+
+
+def threads() -> int:
+    """How many there are on the whole machine: one look, however many they are; 0 where that is not told."""
+    try:
+        return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[2])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _crowded(most: int) -> bool:
+    """Whether more than `most` processes descend from us."""
+    found = [os.getpid()]
+    for pid in found:
+        found += _children(pid)
+        if len(found) > most:
+            return True
+    return False
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
