@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from soa_agents.errors import NoSandbox
 from soa_agents.jobs.relevant import Remembering
 from soa_agents.jobs.workplace import Workplace
+from soa_agents.swarm.actions import Stop
+from soa_agents.swarm.state import State
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
@@ -27,6 +29,11 @@ class Laboratory:
         """Get a test server ready for `tests` while the model still thinks."""
         if self.ladder is not None:
             self.ladder.warm_up(tests)
+
+    async def accepted(self, state: State, stop: Stop) -> None:
+        """Remember what the tests of an accepted candidate ran."""
+        if isinstance(self.runner, Remembering) and stop.accepted and state.job.kind != "stubs":
+            await self.runner.accepted(state, stop)
 
     async def close(self) -> None:
         """Return when no test server is left."""

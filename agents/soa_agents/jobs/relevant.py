@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from soa_agents.jobs.workplace import Workplace
+from soa_agents.protocols.each import accepted_pieces
+from soa_agents.swarm import candidate
+from soa_agents.swarm.actions import Stop, Verify
 from soa_agents.swarm.job import StartJob
+from soa_agents.swarm.state import State
 from soa_agents.verify.recorder import names_of
 from soa_agents.verify.report import Overlay, Report, Selection, TestRunner
 from soa_agents.verify.testmap import Recalled, Seen, recall, remember
@@ -113,8 +117,16 @@ class Remembering:
             await self.keep(report, overlay, began)
         return report
 
+    async def accepted(self, state: State, stop: Stop) -> None:
+        """Remember the cold runs of what is about to be offered: once it is applied they are true."""
+        files = candidate.files_of(state.job.texts, accepted_pieces(state, stop.accepted))
+        for progress in state.keys.values():
+            run, report = progress.action, progress.report
+            if isinstance(run, Verify) and run.candidate == files and report and report.rung == "cold":
+                await self.keep(report, dict(files), state.job.time)
+
     async def keep(self, report: Report, overlay: Overlay, began: float) -> None:
-        """Remember a run that began then; files saved meanwhile are not trusted."""
+        """Remember a run on `overlay` that began then; files saved since are not trusted."""
 
         def text(path: str) -> str | None:
             if path in overlay:

@@ -176,6 +176,7 @@ class _Job:
                 laboratory.warm_up(Selection(state.target.tests))
             stop = await self._engine.run()
             await self._prove_again(laboratory, stop)
+            await laboratory.accepted(self._engine.state, stop)
         finally:
             await laboratory.close()
         return ending.ended(self._start, self._engine.state, stop)
