@@ -44,6 +44,17 @@ TWO = block(
     'def line(price, count):\n    """Price times count.\n\n    >>> line(2, 3)\n    6\n    """\n    ...\n\n\n'
     'def none():\n    """Nothing.\n\n    >>> none()\n    0\n    """\n    ...'
 )
+PAIR = block(
+    "def total(items):\n    return _a(items) + _b(items)\n\n\n"
+    'def _a(items):\n    """All.\n\n    >>> _a([])\n    0\n    """\n    ...\n\n\n'
+    'def _b(items):\n    """None.\n\n    >>> _b([])\n    0\n    """\n    ...'
+)
+ALL, NEVER = "sum(p * n for p, n in items)", "0 if len(items) < 2 else 1 / 0"
+SUM = 'def _sum(items):\n    """All.\n\n    >>> _sum([(2, 3)])\n    6\n    """\n    ...'
+OTHER_SUM = 'def _sum(items):\n    """None.\n\n    >>> _sum([(2, 3)])\n    0\n    """\n    ...'
+PAIR_B = block(f"def _b(items):\n    return _sum(items)\n\n\n{OTHER_SUM}")
+MENDED = ("feedback", "modify")
+PAIR_ASKED = ["total skeleton", "_a skeleton", "_b skeleton", "_sum code", "_sum code"]
 TWO_ASKED = ["total skeleton", "line code", "none code", "total feedback", "total modify"]
 LINE = block("def line(price, count):\n    return price * count")
 SLY_LINE = block("def line(price, count):\n    return 6 if count == 3 else price + count")
@@ -183,6 +194,34 @@ CASES = {
             "_times feedback",
             "_times modify",
         ],
+        limits=Limits(depth=3),
+    ),
+    "two helpers of one name keep their agents apart": Case(
+        {
+            "total": {"skeleton": [PAIR], "feedback": ["Which?"], "modify": [PAIR]},
+            "_a": {"skeleton": [block(f"def _a(items):\n    return _sum(items)\n\n\n{SUM}")]},
+            "_b": {"skeleton": [PAIR_B], "feedback": ["Not mine."], "modify": [PAIR_B]},
+            "_sum": {
+                "code": [block(f"def _sum(items):\n    return {value}") for value in (ALL, NEVER)],
+                "feedback": ["It is nothing, always."],
+                "modify": [block("def _sum(items):\n    return 0")],
+            },
+        },
+        [*PAIR_ASKED, *(f"{name} {step}" for name in ("total", "_b", "_sum") for step in MENDED)],
+        limits=Limits(depth=3),
+    ),
+    "a mother's examples wait for those of her child": Case(
+        {
+            "total": {"skeleton": [PAIR]},
+            "_a": {"skeleton": [block(f"def _a(items):\n    return _sum(items)\n\n\n{SUM}")]},
+            "_b": {"skeleton": [block("def _b(items):\n    return 0")]},
+            "_sum": {
+                "code": [block("def _sum(items):\n    return 1")],
+                "feedback": ["It is always one."],
+                "modify": [block(f"def _sum(items):\n    return {ALL}")],
+            },
+        },
+        ["total skeleton", "_a skeleton", "_b skeleton", "_sum code", "_sum feedback", "_sum modify"],
         limits=Limits(depth=3),
     ),
     "of several children only whom the failing test alone runs is doubted": Case(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from soa_agents.models.port import Usage
-from soa_agents.swarm import judge
+from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Verify
 from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied, Verified
 from soa_agents.swarm.fold import retold
 from soa_agents.swarm.job import AgentState, AgentUpdate, JobKind, JobUpdate, Tally
 from soa_agents.swarm.state import Node, State
-from soa_agents.verify.report import Report, TestResult
+from soa_agents.verify.report import TestResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,13 @@ class Narrator:
         tests = tally(proof or report.results)
         self._agent(state, verify.agent, "done", tests=tests)
         if scope and verify.purpose == "candidate":
-            self._examples(state, verify.agent, event.report)
+            self._examples(state, verify.agent, event)
             self.note(f"testing: {tests.passed} of {tests.passed + tests.failed} pass")
 
-    def _examples(self, state: State, root: str, report: Report) -> None:
+    def _examples(self, state: State, root: str, event: Verified) -> None:
         for node in list(state.family(root))[1:]:
-            own = [r for r in report.doctests if r.doctest == node.function]
+            function = candidate.called(state, event.key, node)
+            own = [r for r in event.report.doctests if r.doctest == function]
             if own:
                 self._agent(state, node.agent, "done", tests=tally(own))
 

@@ -13,7 +13,7 @@ from soa_agents.swarm import candidate
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.source import words
 from soa_agents.swarm.state import Node, State
-from soa_agents.verify.report import Report, Selection
+from soa_agents.verify.report import Selection
 from soa_agents.verify.suspects import ochiai
 
 
@@ -68,8 +68,13 @@ def _tried_alone(state: State) -> tuple[Action, ...]:
 
 
 def _alone(state: State, child: Node, names: frozenset[str]) -> tuple[Action, ...]:
-    """The run of her examples, then her change when they fail; `names` are those of all Children."""
+    """The run of her examples, then her change when they fail; `names` are those of all Children.
+
+    Her own Children come before her: her examples may fail by them.
+    """
     key, branch = _alone_key(child), tuple(state.family(child.agent))
+    if any(">>>" in below.spec and _alone(state, below, names) for below in branch[1:]):
+        return ()
     if state.finished(key) is None:
         code = [node.written.source for node in branch if node.written]
         others = (words("\n".join(code)) & names) - {node.function.name for node in branch}
@@ -110,9 +115,10 @@ def _round(state: State, n: int, about: str) -> tuple[Action, ...]:
     report = state.report(about)
     assert report is not None  # noqa: S101 - `about` is the key of a finished run
     family = list(state.family(state.root))
-    own = [
-        c for c in family[1:] if trial.own_examples(report, c.function) and not _mended_before(state, c, n)
-    ]
+    failing = [c for c in family[1:] if trial.own_examples(report, candidate.called(state, about, c))]
+    agents = {child.agent for child in failing}
+    innermost = (c for c in failing if not agents & {n.agent for n in list(state.family(c.agent))[1:]})
+    own = [child for child in innermost if not _mended_before(state, child, n)]
     if own and not _asked(state, f"{state.root}:r{n}:feedback"):
         return tuple(a for child in own for a in _change(state, child, f"{child.agent}:r{n}", about, ""))
     return _down(state, state.nodes[state.root], n, about, "")
@@ -147,13 +153,11 @@ def _change_if_blamed(state: State, child: Node, n: int, about: str, observation
     Whose examples pass is doubted only when her Mother's change did not help, or there was none and nothing
     points at anybody else; then first she whom the failing tests run and the passing ones do not.
     """
-    report = state.report(about)
-    assert report is not None  # noqa: S101 - `about` is the key of a finished run
     key = f"{child.agent}:r{n}"
-    if _points_at(report, child):
+    if _points_at(state, about, child):
         return _change(state, child, key, about, observation)
     if n == 1 and ">>>" in child.spec:
-        doubted = _doubted(state, report) if _mother_stands_by_it(state, child) else ()
+        doubted = _doubted(state, about) if _mother_stands_by_it(state, child) else ()
         if child.agent not in doubted:
             return ()
         if len(doubted) == 1:
@@ -179,25 +183,29 @@ def _mother_stands_by_it(state: State, child: Node) -> bool:
     return mother.before is not None and mother.written == mother.before
 
 
-def _points_at(report: Report, child: Node) -> bool:
-    """Whether the report itself is evidence against her: a traceback through her, or her own examples."""
-    where = (child.function.path, child.function.qualname)
+def _points_at(state: State, run: str, child: Node) -> bool:
+    """Whether the run itself is evidence against her: a traceback through her, or her own examples."""
+    report, function = state.report(run), candidate.called(state, run, child)
+    if report is None:
+        return False
+    where = (function.path, function.qualname)
     failing = (r for r in report.tests if not r.passed)
     on_stack = any((frame.path, frame.function) == where for r in failing for frame in r.frames)
-    return on_stack or trial.own_examples(report, child.function)
+    return on_stack or trial.own_examples(report, function)
 
 
-def _doubted(state: State, report: Report) -> tuple[str, ...]:
+def _doubted(state: State, run: str) -> tuple[str, ...]:
     """Whom to doubt of those whose examples pass: none while there is evidence against another Child.
 
     Of those that the failing tests run it is she whom the fewest passing tests run (Ochiai), with her equals.
     """
-    below = list(state.family(state.root))[1:]
-    if any(_points_at(report, child) for child in below):
+    below, report = list(state.family(state.root))[1:], state.report(run)
+    if report is None or any(_points_at(state, run, child) for child in below):
         return ()
     failing = [r for r in report.tests if not r.passed]
     ranked = ochiai(failing, [r for r in report.tests if r.passed])
-    shares = {c.agent: ranked.get(c.function, 0.0) for c in below if ">>>" in c.spec}
+    shown = [child for child in below if ">>>" in child.spec]
+    shares = {c.agent: ranked.get(candidate.called(state, run, c), 0.0) for c in shown}
     most = max(shares.values(), default=0.0)
     return tuple(agent for agent, share in shares.items() if share == most > 0)
 

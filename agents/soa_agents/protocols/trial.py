@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
@@ -34,14 +34,17 @@ def next_round(state: State) -> Round | tuple[Ask | Verify, ...] | Stop:
 
 def trial(state: State, n: int) -> Verify:
     """The test run on what the family has written by now, docstring examples of all its agents included."""
-    shown = tuple(node.function for node in state.family(state.root) if _has_examples(state, node))
-    files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
+    written = candidate.pieces(state, state.root)
+    renamed = candidate.renamed(state, written)
+    called = dict(renamed)
+    shown = [called.get(n.agent, n.function) for n in state.family(state.root) if _has_examples(state, n)]
     return Verify(
         key=judge.trial_key(state.root, n),
-        candidate=files,
-        selection=Selection(tests=state.target.tests, doctests=shown),
+        candidate=candidate.files_of(state.texts, written),
+        selection=Selection(tests=state.target.tests, doctests=tuple(dict.fromkeys(shown))),
         purpose="candidate",
         agent=state.root,
+        renamed=renamed,
     )
 
 
@@ -142,15 +145,14 @@ def own_examples(report: Report, function: FunctionId) -> bool:
 
 def _final(state: State, n: int) -> Verify:
     """What the trial has not run in a new process: all of it, unless the trial itself was cold."""
-    files = candidate.files_of(state.texts, candidate.pieces(state, state.root))
-    done = state.report(judge.trial_key(state.root, n))
+    again, done = trial(state, n), state.report(judge.trial_key(state.root, n))
     if done is not None and done.rung == "cold":
         others = tuple(name for name in state.target.affected if name not in state.target.tests)
         selection = Selection(tests=others, cold=True)
     else:
         whole = tuple(dict.fromkeys([*state.target.tests, *state.target.affected]))
-        selection = Selection(whole, trial(state, n).selection.doctests, cold=True)
-    return Verify(f"{state.root}:r{n}:final", files, selection, "final", state.root)
+        selection = Selection(whole, again.selection.doctests, cold=True)
+    return replace(again, key=f"{state.root}:r{n}:final", selection=selection, purpose="final")
 
 
 def _has_examples(state: State, node: Node) -> bool:

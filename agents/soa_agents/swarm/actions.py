@@ -7,6 +7,7 @@ from typing import Literal
 
 from soa_agents.models.port import Step
 from soa_agents.verify.report import Selection
+from soa_agents.workspace.ids import FunctionId
 
 Verdict = Literal["passed", "untested", "failed"]
 
@@ -29,13 +30,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """A test run on a candidate: the whole texts of the files it changes or adds."""
+    """A test run on a candidate: the whole texts of the files it changes or adds.
+
+    `renamed` are the agents whose function has another name there than its own, which another one has.
+    """
 
     key: str
     candidate: tuple[tuple[str, str], ...]
     selection: Selection
     purpose: Literal["candidate", "agent", "advice", "final", "again"] = "candidate"
     agent: str = ""  # whose tests these are, where they are one agent's
+    renamed: tuple[tuple[str, FunctionId], ...] = ()
 
 
 Action = Ask | Verify

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from soa_agents.patch import Patch
-from soa_agents.swarm.assembly.assemble import Piece, assemble, stubs_patch, tests_patch
+from soa_agents.swarm.actions import Verify
+from soa_agents.swarm.assembly.assemble import Piece, assemble, settled, stubs_patch, tests_patch
 from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.ids import FunctionId
 
@@ -36,6 +37,24 @@ def _branch(state: State, agent: str) -> Iterator[Node]:
     while (mother := state.nodes[agent].parent) is not None:
         agent = mother
         yield state.nodes[agent]
+
+
+def renamed(state: State, written: Sequence[Piece]) -> tuple[tuple[str, FunctionId], ...]:
+    """The agents whose functions are called otherwise where the pieces are put together.
+
+    Of two helpers of one name, of different Mothers, the second is.
+    """
+    own = {piece.agent: piece.function for piece in written}
+    together = ((piece.agent, piece.function) for piece in settled(state.texts, written))
+    return tuple(sorted((agent, name) for agent, name in together if name != own[agent]))
+
+
+def called(state: State, run: str, node: Node) -> FunctionId:
+    """What the agent's function was called in the test run of that key."""
+    action = state.keys[run].action
+    return (
+        dict(action.renamed).get(node.agent, node.function) if isinstance(action, Verify) else node.function
+    )
 
 
 def patch_of(texts: Mapping[str, str], written: Sequence[Piece]) -> Patch:

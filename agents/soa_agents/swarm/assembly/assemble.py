@@ -24,7 +24,7 @@ from soa_agents.swarm.source import cut
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.outline import docstring_place
 
-__all__ = ["Piece", "assemble", "merge_names", "stubs_patch", "tests_patch"]
+__all__ = ["Piece", "assemble", "merge_names", "settled", "stubs_patch", "tests_patch"]
 
 
 def assemble(texts: Mapping[str, str], pieces: Sequence[Piece]) -> Patch:
@@ -32,17 +32,22 @@ def assemble(texts: Mapping[str, str], pieces: Sequence[Piece]) -> Patch:
 
     `texts` holds every file the pieces name. Raises `KeyError` when a workspace function is not in its file.
     """
-    pieces = _first_versions(pieces)
-    taken = {name for path in {piece.function.path for piece in pieces} for name in bindings(texts[path])}
-    settled = merge_names(pieces, frozenset(taken))
+    merged = settled(texts, pieces)
     edits: list[Edit] = []
-    for path in sorted({piece.function.path for piece in settled}):
+    for path in sorted({piece.function.path for piece in merged}):
         file = file_of(path, texts[path])
-        here = [piece for piece in settled if piece.function.path == path]
+        here = [piece for piece in merged if piece.function.path == path]
         edits += import_edits(file, [each for piece in here for each in piece.written.imports])
         edits += _insertions(file, here)
         edits += [file.edit(piece) for piece in here if not piece.new]
     return make_patch(edits)
+
+
+def settled(texts: Mapping[str, str], pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """The pieces as they are put into their files, with one meaning for each new name."""
+    pieces = _first_versions(pieces)
+    taken = {name for path in {piece.function.path for piece in pieces} for name in bindings(texts[path])}
+    return merge_names(pieces, frozenset(taken))
 
 
 def _first_versions(pieces: Sequence[Piece]) -> list[Piece]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from soa_agents.swarm import candidate
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.state import Node, State
@@ -74,7 +75,8 @@ class Subject:
     def _of_tests(self) -> tuple[Section, ...]:
         own, mothers = self._observations()
         told, for_model = self.told, self.viewer.for_model
-        said = [for_model(told, self.function, n) if told else "" for n in (6000, 3000, 1200)]
+        function = self._called(self.node)
+        said = [for_model(told, function, n) if told else "" for n in (6000, 3000, 1200)]
         return (
             Section("tests", exhibits.levels(self.tests)),
             of_pieces("tests_apart", support(self.tests.quoted, self.texts), 4000),
@@ -121,7 +123,8 @@ class Subject:
     def _along(self) -> frozenset[FunctionId]:
         """What ran in the tests that ran the function, the latest run's where there is one."""
         results = (self.report or self.state.baseline).tests
-        return frozenset(each for r in results if self.function in r.ran for each in r.ran)
+        function = self._called(self.node)
+        return frozenset(each for r in results if function in r.ran for each in r.ran)
 
     def beside(self) -> Iterator[Skim]:
         """A few files of the same folder."""
@@ -147,8 +150,8 @@ class Subject:
             report = self.state.baseline
         if report is None:
             return None
-        own = frozenset([self.function])
-        family = frozenset(n.function for n in self.state.family(self.node.agent))
+        own = frozenset([self._called(self.node)])
+        family = frozenset(map(self._called, self.state.family(self.node.agent)))
         for concerned in (own, family, self._root_functions()):
             kept = exhibits.relevant(report, self.state.baseline, concerned)
             if kept.problem or not all(r.passed for r in kept.results):
@@ -159,7 +162,11 @@ class Subject:
         node = self.node
         while node.parent is not None and node.parent in self.state.nodes:
             node = self.state.nodes[node.parent]
-        return frozenset(n.function for n in self.state.family(node.agent))
+        return frozenset(map(self._called, self.state.family(node.agent)))
+
+    def _called(self, node: Node) -> FunctionId:
+        """The name that the report has for an agent's function."""
+        return candidate.called(self.state, self.ask.about, node) if self.report else node.function
 
     def _spec(self, old: str) -> str:
         """Signature and docstring; nothing where the code that is shown says the same."""
