@@ -35,6 +35,7 @@ class Span(NamedTuple):
     body: int = 0  # first line of a class's body
     column: int = 0  # where its statements begin
     inner: tuple[Any, ...] = ()
+    decorated: bool = False
 
 
 class Outline(NamedTuple):
@@ -96,7 +97,8 @@ def _span(statement: ast.stmt) -> Span:
     if body <= statement.lineno:
         return Span(start, end)
     column = statement.body[0].col_offset
-    return Span(start, end, statement.name, body, column, tuple(_span(s) for s in statement.body))
+    inner = tuple(_span(s) for s in statement.body)
+    return Span(start, end, statement.name, body, column, inner, bool(statement.decorator_list))
 
 
 def _bindings(body: Sequence[ast.stmt]) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import __future__
 
+import abc
 import ast
 import builtins
 import gc
@@ -17,13 +18,13 @@ import importlib
 import importlib.util
 import linecache
 import os
-import re
 import sys
 import types
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from soa_listing import listed, starred  # type: ignore[import-not-found]  # listing.py, likewise
 from soa_soundness import (  # type: ignore[import-not-found]  # soundness.py, under the name of its copy
     Added,
     Changes,
@@ -39,9 +40,6 @@ from soa_soundness import (  # type: ignore[import-not-found]  # soundness.py, u
 
 _KINDS = 0x20 | 0x80 | 0x100 | 0x200  # generator, coroutine, iterable coroutine, asynchronous generator
 _QUIET = frozenset({"abc", "builtins", "collections", "contextlib", "dataclasses", "functools", "typing"})
-_LISTS = re.compile(r"\b(?:dir|vars|getmembers)\(\s*([\w.]+)|([\w.]+)\.__dict__\b")
-_OWN = re.compile(r"\b(?:dir|vars|globals|locals)\(\)|\bgetmembers\(|\bmodules\[__name__\]")
-_STAR = re.compile(r"^\s*from\s+(\S+)\s+import\s+\*", re.MULTILINE)
 
 
 class Known(NamedTuple):
@@ -80,32 +78,18 @@ def look_around(root: str, ran: set[tuple[str, int]], examples: bool) -> Known:
         file = place(str(getattr(module, "__file__", None) or "<none>"))
         if file:
             modules.setdefault(file, []).append(module)
-    listed, starred = _listings(modules)
-    return Known(root, functions, modules, ran, listed, starred, examples, {})
+    return Known(root, functions, modules, ran, *_listings(modules, ran), examples, {})
 
 
-def _listings(modules: dict[str, list[Any]]) -> tuple[set[str], set[str]]:
+def _listings(modules: dict[str, list[Any]], ran: set[tuple[str, int]]) -> tuple[set[str], set[str]]:
     """Which modules' names the workspace's files may list, as far as their texts tell."""
-    listed: set[str] = set()
-    starred: set[str] = set()
+    found: set[str] = set()
+    stars: set[str] = set()
     for path, same in modules.items():
         text = read(path)
-        for name in _STAR.findall(text):
-            starred.add(name.rpartition(".")[2] or os.path.basename(os.path.dirname(path)))
-        for found in _LISTS.finditer(text):
-            listed |= set(_named(found.group(1) or found.group(2), same[0]))
-    return listed, starred
-
-
-def _named(dotted: str, module: Any) -> Iterator[str]:
-    """The last names of the modules that an expression in `module` may mean."""
-    thing: Any = module
-    for part in dotted.split("."):
-        thing = getattr(thing, part, None)
-    if isinstance(thing, types.ModuleType):
-        yield thing.__name__.rpartition(".")[2]
-    elif thing is None and "mod" in dotted.lower():
-        yield ""
+        stars |= set(starred(text, os.path.basename(os.path.dirname(path))))
+        found |= set(listed(text, same[0], {line for file, line in ran if file == path}))
+    return found, stars
 
 
 def read(path: str) -> str:
@@ -209,11 +193,26 @@ class _Swap:
             raise Refused(f"{old.name} ran while the tests were collected")
         if before.co_freevars != code.co_freevars:
             raise Refused(f"{old.name} uses other names of what surrounds it")
-        if (before.co_flags ^ code.co_flags) & _KINDS and (
-            old.decorator_list or "." in functions[0].__qualname__
-        ):
+        if (before.co_flags ^ code.co_flags) & _KINDS and self._kind_was_seen(old, functions[0]):
             raise Refused(f"{old.name} became another kind of function")
         return functions, code
+
+    def _kind_was_seen(self, old: Any, function: Any) -> bool:
+        """Whether what defined the function may have looked whether it is a generator or a coroutine."""
+        for decorator in old.decorator_list:
+            thing = self.names.get(
+                getattr(decorator, "id", ""), getattr(builtins, getattr(decorator, "id", ""), None)
+            )
+            if getattr(thing, "__module__", None) not in _QUIET:
+                return True
+        path = function.__qualname__.split(".")[:-1]
+        if "<locals>" in path:
+            return True
+        try:
+            self._home(tuple(path))
+        except Refused:
+            return True
+        return False
 
     def _follow(self, old: ast.stmt, new: ast.stmt) -> None:
         """Give functions that are as they were the lines at which they stand now."""
@@ -241,10 +240,15 @@ class _Swap:
         if not path:
             return None
         home: Any = self.module
+        spans = self.known.texts[self.path][1].spans
         for name in path:
             home = vars(home).get(name)
-            if type(home) is not type or home.__module__ != self.module.__name__:
+            if type(home) not in (type, abc.ABCMeta) or home.__module__ != self.module.__name__:
                 raise Refused("a method was added to a class that is not a plain one")
+            same = [span for span in spans if span.name == name]
+            if len(same) != 1 or same[0].decorated:
+                raise Refused("a method was added to a class that is decorated or defined twice")
+            spans = same[0].inner
         if home.__qualname__ != ".".join(path) or any(
             "__init_subclass__" in vars(c) for c in home.__mro__[:-1]
         ):
@@ -254,7 +258,7 @@ class _Swap:
     def _add(self, added: Added, home: Any) -> None:
         statement = added.statement
         for name in names_added(statement):
-            self._check_new(name, statement, home)
+            self._check_new(_mangled(name, home), statement, home)
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
             self._check_quiet(statement, added.after)
         elif not isinstance(statement, ast.Assign):
@@ -280,15 +284,12 @@ class _Swap:
         last = self.module.__name__.rpartition(".")[2]
         _, known = self.known.texts[self.path]
         open_star = last in self.known.starred and "__all__" not in known.bound and not name.startswith("_")
-        if last in self.known.listed or "" in self.known.listed or open_star or self._lists_itself():
+        if last in self.known.listed or "" in self.known.listed or open_star:
             raise Refused("something lists the names of the module")
 
     def _imported_before(self, statement: ast.Import) -> bool:
         names = [(a.asname or a.name.partition(".")[0], a.name) for a in statement.names]
         return all(self.names.get(bound) is sys.modules.get(name, self) for bound, name in names)
-
-    def _lists_itself(self) -> bool:
-        return _OWN.search(self.known.texts[self.path][0]) is not None
 
     def _check_quiet(self, node: Any, after: int) -> None:
         """What the definition evaluates must mean at the module's end what it means at its place."""
@@ -329,11 +330,18 @@ class _Swap:
         made = space[statement.name]
         function = made.__func__ if isinstance(made, (staticmethod, classmethod)) else made
         code = self._new_code(statement)
-        if type(function) is not types.FunctionType or code is None or code.co_freevars:
+        special = statement.name == "__class_getitem__"  # which a class makes something else
+        if type(function) is not types.FunctionType or code is None or code.co_freevars or special:
             raise Refused("a method was added that is more than a function")
         function.__code__ = code
         function.__qualname__ = f"{home.__qualname__}.{statement.name}"
-        setattr(home, statement.name, made)
+        setattr(home, _mangled(statement.name, home), made)
+
+
+def _mangled(name: str, home: Any) -> str:
+    """The name under which a class has what its body calls `name`."""
+    private = home is not None and name.startswith("__") and not name.endswith("__")
+    return f"_{home.__name__.lstrip('_')}{name}" if private else name
 
 
 def _holders(functions: list[Any]) -> int:
