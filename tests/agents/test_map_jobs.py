@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from soa_agents.verify import report as verify_report
 from soa_agents.verify.report import Overlay, Report, Selection, TestResult
 from soa_agents.verify.testmap import Recalled, recall
 from soa_agents.workspace.ids import FunctionId
+from verify_place import runner
 
 TOTAL, REGISTER = FunctionId("shop.py", "total"), FunctionId("shop.py", "register")
 FILES = {
@@ -130,3 +132,10 @@ async def test_what_is_saved_while_tests_run_is_not_believed(tmp_path: Path) -> 
 
     await Remembering(Saves(), place).run({}, Selection())
     assert known(tmp_path, TOTAL) == Recalled()
+
+
+async def test_thousands_of_tests_can_be_asked_for(root: Path) -> None:
+    """More names than an environment variable holds."""
+    many = tuple(f"test_named.py::test_{n:04}_{'x' * 50}" for n in range(3000))
+    report = await runner(root).run({}, Selection((NAMED, *many)))
+    assert Counter(r.outcome for r in report.tests) == {"passed": 1, "missing": 3000}

@@ -119,7 +119,7 @@ class ColdRunner:
             arguments=("-m", "pytest", *self.arguments(named)),
             folder=self.root,
             files=files,
-            variables={"SOA_REQUEST": json.dumps(request)},
+            request=json.dumps(request),
             memory_mb=self.limits.memory_mb,
             seconds=self.limits.seconds,
         )

@@ -15,6 +15,7 @@ OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the
 PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run alone
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
+REQUEST = "soa_request.json"
 SERVER = "soa_test_server"
 CHILDREN = "soa_children"
 LISTING = "soa_listing"

@@ -2,7 +2,8 @@
 
 Runs in the workspace's own interpreter: Python 3.9 or newer, pytest 7 or newer, nothing but the standard
 library. It writes JSON lines to the pipe whose number is in SOA_RESULTS: `collect` (a file that cannot be
-collected), `collected`, `started`, `test` (a finished test), `end`. Its settings are the JSON in SOA_REQUEST:
+collected), `collected`, `started`, `test` (a finished test), `end`. Its settings are the JSON of
+soa_request.json beside it:
 
     root      the folder; paths are told relative to it
     wanted    node ids or files to run, or null for all that pytest collects
@@ -14,7 +15,7 @@ collected), `collected`, `started`, `test` (a finished test), `end`. Its setting
 """
 
 # os.path: strings in, strings out, for every item of a large collection:
-# ruff: noqa: PTH110, PTH113, PTH118, PTH119, PTH123, PTH206
+# ruff: noqa: PTH110, PTH113, PTH118, PTH119, PTH120, PTH123, PTH206
 
 from __future__ import annotations
 
@@ -428,9 +429,11 @@ def _tail(text: str, cap: int) -> str:
 
 def pytest_addoption(pluginmanager: Any) -> None:
     """The first hook of all: the others are registered here, where SoA asks."""
-    number, request = os.environ.pop("SOA_RESULTS", ""), os.environ.pop("SOA_REQUEST", "{}")
+    number = os.environ.pop("SOA_RESULTS", "")
     if number:
-        plugin = Plugin(Results(int(number)), json.loads(request), os.environ.get("SOA_RAN", ""))
+        with open(os.path.join(os.path.dirname(__file__), "soa_request.json"), encoding="utf-8") as file:
+            request = json.load(file)
+        plugin = Plugin(Results(int(number)), request, os.environ.get("SOA_RAN", ""))
         pluginmanager.register(plugin, "soa")
         if "SOA_REQUESTS" in os.environ:
             import soa_test_server  # type: ignore[import-not-found]  # server.py, likewise

@@ -32,6 +32,7 @@ from soa_agents.verify.plan import (
     PLUGIN,
     PRIVATE_TMP,
     RECORDER,
+    REQUEST,
     SERVER,
     SOUNDNESS,
     SWAPPING,
@@ -60,7 +61,8 @@ _BOOT = (
 class Command:
     """What to run: `arguments` for `interpreter` in `folder`, with `files` (path -> bytes) laid over it.
 
-    `variables` are added to the environment. `memory_mb` bounds all processes together, `seconds` the run.
+    `variables` are added to the environment; `request` is what the plugin is told, in a file: the names of
+    thousands of tests may be in it. `memory_mb` bounds all processes together, `seconds` the run.
     `requests` is the end of the pipe that a test server reads from.
     """
 
@@ -69,6 +71,7 @@ class Command:
     folder: Path
     files: Mapping[str, bytes] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    request: str = ""
     memory_mb: int = 4096
     seconds: float = 900.0
     requests: int = -1
@@ -122,6 +125,7 @@ def _prepare(scratch: Path, command: Command, level: Layer, results: int) -> Non
     lib.mkdir()
     for source, name in _OURS + (_OF_SERVERS if command.requests >= 0 else ()):
         shutil.copyfile(_HERE / f"{source}.py", lib / f"{name}.py")
+    (lib / REQUEST).write_text(command.request, encoding="utf-8")
     for name, data in command.files.items():
         place = scratch / "candidate" / name
         place.parent.mkdir(parents=True, exist_ok=True)

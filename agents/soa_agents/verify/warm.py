@@ -48,7 +48,6 @@ class Setup:
         variables = {
             **dict.fromkeys(quiet, "1"),
             "SOA_QUIET": " ".join(quiet),
-            "SOA_REQUEST": json.dumps(request),
             "SOA_MEGABYTES": str(self.cold.limits.memory_mb // 2),
         }
         if fresh:
@@ -59,6 +58,7 @@ class Setup:
             folder=self.cold.root,
             files=self.base,
             variables=variables,
+            request=json.dumps(request),
             memory_mb=self.cold.limits.memory_mb,
             seconds=_FOR_EVER,
             requests=requests,
