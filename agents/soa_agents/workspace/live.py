@@ -1,13 +1,16 @@
 """The functions of a text while it is typed: what a change leaves alone is not read again, nor lost.
 
-A function outside functions, with all that is in it, is a block. A block that a change does not touch is moved
+A function outside functions is a block, with all that is in it. A block that a change does not touch is moved
 along. Where the text is broken, the blocks elsewhere stay as they last were, shifted by the change, whatever
 the parser makes of them; once the text parses again, the parser has the last word.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +31,7 @@ from soa_agents.workspace.functions import (
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.syntax import Change, Span, Syntax, parse, reparse
 
-_DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(def|class)[ \t]+(\w+)", re.MULTILINE)
+_DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(?:(def)|class)[ \t]+(\w+)[ \t]*[(:\[]", re.MULTILINE)
 _NAMED = re.compile(r"(?:async\s+)?def\s+(\w+)")
 _WRAP = "if 1:\n"  # an indented definition can be parsed by itself below this
 
@@ -52,8 +55,13 @@ class _Block:
     exact: bool = True
     clean: bool = True  # without a syntax error in it
 
-    def overlaps(self, span: Span) -> bool:
-        """Do they share a character, or touch? The white space before a definition is its own."""
+    @property
+    def name(self) -> FunctionId:
+        """The function's that all the others are in."""
+        return self.members[0].function.id
+
+    def touches(self, span: Span) -> bool:
+        """Do they share a character, or meet? The white space before a definition is its own."""
         first = self.start - len(self.members[0].function.indent)
         return first <= span.end and span.start <= self.end
 
@@ -70,12 +78,12 @@ class Live:
 
 
 def opened(path: str, text: str) -> Live:
-    """A text that is seen for the first time. Broken, it is searched for definitions line by line as well."""
+    """A text that is seen for the first time. Broken, it is searched for definitions line by line."""
     syntax = parse(text)
     blocks = list(_blocks(path, syntax, {}))
-    broken = syntax.root.has_error
+    broken = syntax.root.has_error or not _is_valid(text)
     if broken:
-        blocks += _scanned(path, text, blocks)
+        blocks = list(_scanned(path, text, blocks))
     return _live(path, syntax, blocks, sound=not broken)
 
 
@@ -84,17 +92,39 @@ def followed(before: Live, text: str) -> Live:
     if text == before.syntax.text:
         return before
     syntax, change = reparse(before.syntax, text)
-    moved = [_moved(block, change) for block in before.blocks if not block.overlaps(change.before)]
-    known = {
-        (block.start, block.end): block
-        for block in moved
-        if block.exact and not any(block.overlaps(span) for span in change.structure)
-    }
+    moved = [_moved(block, change) for block in before.blocks if not block.touches(change.before)]
+    clear = moved
+    for span in change.structure:
+        clear = [block for block in clear if not block.touches(span)]
+    known = {(block.start, block.end): block for block in clear if block.exact}
     found = list(_blocks(before.path, syntax, known))
-    if not syntax.root.has_error:
+    if not _is_broken(before, change, syntax, moved, found):
         return _live(before.path, syntax, found, sound=True)
-    blocks = _mended(before, change, syntax.text, moved, found)
-    return _live(before.path, syntax, blocks, sound=before.sound)
+    return _live(before.path, syntax, _mended(before, change, text, moved, found), sound=before.sound)
+
+
+def _is_broken(
+    before: Live, change: Change, syntax: Syntax, moved: Iterable[_Block], found: Iterable[_Block]
+) -> bool:
+    """The parser sees no error in wrong indentation; where it misses what was there, Python is asked."""
+    if syntax.root.has_error:
+        return True
+    seen = {(block.start, block.name) for block in found}
+    missing = any((block.start, block.name) not in seen for block in moved)
+    inner = {m.function.id.name for b in before.blocks if b.touches(change.before) for m in b.members[1:]}
+    if inner and not missing:
+        missing = not inner <= {m.function.id.name for block in found for m in block.members[1:]}
+    return missing and not _is_valid(syntax.text)
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _live(path: str, syntax: Syntax, blocks: Iterable[_Block], *, sound: bool) -> Live:
@@ -176,31 +206,32 @@ def _shifted(function: Function, by: int, lines: int) -> Function:
 def _mended(
     before: Live, change: Change, text: str, moved: list[_Block], found: list[_Block]
 ) -> Iterator[_Block]:
-    """The blocks of a broken text: those elsewhere as they were, those at the change as far as they can be."""
-    yield from (_inexact(block, found) for block in moved)
-    touched = [block for block in before.blocks if block.overlaps(change.before)]
+    """The blocks of a broken text: those elsewhere as they were, those at the change as far as they can be.
+
+    Only what the parser finds as well may be taken over by the next reading.
+    """
+    moved_ids, found_ids = ({id(block) for block in blocks} for blocks in (moved, found))
+    yield from (block if id(block) in found_ids else replace(block, exact=False) for block in moved)
+    touched = (block for block in before.blocks if block.touches(change.before))
     stretched = [each for block in touched if (each := _stretched(block, change, text))]
     near = [Span(block.start, block.end) for block in stretched] + [change.after]
-    fresh = [
-        block
-        for block in found
-        if not any(block.overlaps(Span(other.start, other.end)) for other in moved)
-        and (not before.sound or any(block.overlaps(span) for span in near))
-    ]
-    whole = [block for block in fresh if block.clean]
-    yield from whole
-    said = {member.function.id for block in (*whole, *stretched) for member in block.members}
-    yield from (
-        block
-        for block in stretched
-        if not any(block.overlaps(Span(other.start, other.end)) for other in whole)
-    )
-    yield from (block for block in fresh if not block.clean and block.members[0].function.id not in said)
+    fresh = _apart((block for block in found if id(block) not in moved_ids), moved)
+    if before.sound:
+        fresh = [block for block in fresh if any(block.touches(span) for span in near)]
+    read = {(block.start, block.end, block.name): block for block in fresh if block.clean}
+    yield from (read.get((block.start, block.end, block.name), block) for block in stretched)
+    yield from _apart(fresh, stretched)
 
 
-def _inexact(block: _Block, found: Iterable[_Block]) -> _Block:
-    """Only what the parser finds as well may be taken over by the next reading."""
-    return block if any(block is other for other in found) else replace(block, exact=False)
+def _apart(blocks: Iterable[_Block], others: Iterable[_Block]) -> list[_Block]:
+    """Those of `blocks` that share no character with one of `others`, which share none among themselves."""
+    places = sorted((other.start, other.end) for other in others)
+    found = []
+    for block in blocks:
+        at = bisect_left(places, (block.end,))
+        if not at or places[at - 1][1] <= block.start:
+            found.append(block)
+    return found
 
 
 def _stretched(block: _Block, change: Change, text: str) -> _Block | None:
@@ -249,31 +280,47 @@ def _through(change: Change, span: Span) -> Span:
 
 
 def _scanned(path: str, text: str, found: Iterable[_Block]) -> Iterator[_Block]:
-    """The blocks that the parser did not find: each definition is parsed by itself, as far as its indentation."""
-    known = {member.function.name.start for block in found for member in block.members}
-    around: list[tuple[int, str, str]] = []  # width, kind, name
+    """The blocks of a text by its indentation: as the parser has them where both agree, else parsed alone."""
+    known = {block.members[0].function.name.start: block for block in found if block.clean}
+    around: list[tuple[int, str]] = []  # the classes that a line is in: width, name
+    inside = -1  # the width of the function that a line is in
+    end = 0  # of the last block
     for match in _DEFINITION.finditer(text):
         width = len(match[1].expandtabs())
+        if match.start() < end or width > inside >= 0:
+            continue
+        inside = -1
         while around and around[-1][0] >= width:
             around.pop()
-        if match[2] == "def" and match.start(3) not in known and all(k == "class" for _, k, _ in around):
-            owner = ".".join(name for _, _, name in around) or None
-            yield from _parsed_alone(path, text, match, Scope(f"{owner}." if owner else "", owner))
-        around.append((width, match[2], match[3]))
+        if not match[2]:
+            around.append((width, match[3]))
+            continue
+        owner = ".".join(name for _, name in around) or None
+        block = known.get(match.start(3))
+        if block is None or block.scope.owner != owner:
+            block = _parsed_alone(path, text, match, Scope(f"{owner}." if owner else "", owner))
+        if block is not None:
+            inside, end = width, block.end
+            yield block
 
 
-def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> Iterator[_Block]:
+def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> _Block | None:
     following = re.compile(rf"^[ \t]{{0,{len(match[1])}}}[^\s#)\]}}]", re.MULTILINE)
     end = following.search(text, match.end())
     start = match.start()
-    while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[:1] == "@":
+    while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[
+        :1
+    ] == "@":
         start = above
     syntax = parse(_WRAP + " " * (not match[1]) + text[start : end.start() if end else len(text)])
     by = start - len(_WRAP) - (not match[1])
     for node, _ in definitions(syntax, nested=False):
         if node.type == "function_definition":
             block = _block(path, syntax, node, scope)
+            signature = block.members[0].function.signature
+            if _DEFINITION.search(syntax.text, signature.start + 1, signature.end):
+                return None  # never closed: it swallowed the definitions below
             lines = text.count("\n", 0, start) - 1
             members = tuple(_Member(_shifted(m.function, by, lines), m.overload) for m in block.members)
-            yield _Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
-            return
+            return _Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
+    return None
