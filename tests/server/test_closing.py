@@ -85,3 +85,5 @@ async def test_the_diff_is_shown_as_a_file(bench: Bench) -> None:
         await generate(bench, editor)
         asked = await editor.until(lambda: [p for m, p in editor.asked if m == "window/showDocument"])
         assert "+    return sum(prices)" in text_of(asked[0]["uri"])
+        again = await editor.until(lambda: editor.messages[1:])
+        assert [a["title"] for a in again[0]["actions"]] == ["Undo"], "who has seen the diff may want it gone"

@@ -33,28 +33,34 @@ def tell(ending: Ending, person: Person, again: Again) -> None:
         return
     message = update.message or sentences.finished(update, job.request.name, len(job.agents))
     if update.state == "done" and update.verdict != "failed":
-        person.offer(message, _after_edit(ending, person), warning=False)
+        person.offer(message, _after_edit(ending, person, message), warning=False)
         return
     kept = ending.outcome.kept
     if kept is not None and not person.client.shows_documents:
         message = f"{message} Its diff is in {kept}."
-    person.offer(message, {**_after_edit(ending, person), **_ways_on(ending, person, again)}, warning=True)
+    person.offer(
+        message, {**_after_edit(ending, person, message), **_ways_on(ending, person, again)}, warning=True
+    )
 
 
-def _after_edit(ending: Ending, person: Person) -> dict[str, Press]:
+def _after_edit(ending: Ending, person: Person, message: str) -> dict[str, Press]:
     """What can be done about an edit that the client applied, where it shows buttons at all."""
     done = ending.outcome.done
     client = person.client
     if done is None or not client.shows_buttons or client.stops_for_buttons:
         return {}
 
+    undo: dict[str, Press] = {} if done.patch.created else {"Undo": ending.undo}
+
     async def show_diff() -> None:
         kept = keep(ending.job.id, ending.result)
         if kept is not None:
             await person.show(kept)
+            if undo:  # whoever has seen it may want it gone, and the message went with its button
+                person.offer(message, undo, warning=False)
 
     buttons: dict[str, Press] = {"Show diff": show_diff} if person.client.shows_documents else {}
-    return {**buttons, "Undo": ending.undo} if not done.patch.created else buttons
+    return {**buttons, **undo}
 
 
 def _ways_on(ending: Ending, person: Person, again: Again) -> dict[str, Press]:
