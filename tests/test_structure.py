@@ -29,7 +29,7 @@ MAY_IMPORT = {  # part of the engine -> the parts it may import beside itself
     "swarm": BASE | {"patch", "workspace", "models", "verify", "prompts", "wire"},
     "protocols": BASE | {"patch", "workspace", "models", "verify", "prompts", "swarm"},
 }
-TOP = {"jobs", "__main__", "wire"}  # compose the parts; they may import all of them
+TOP = {"jobs", "bench", "__main__", "wire"}  # compose the parts; they may import all of them
 ONLY_IN = {  # library -> the only modules (or packages, with a dot at the end) that import it
     "openai": ("soa_agents.models.openai_chat",),
     "git": ("soa_agents.workspace.repository",),

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("verify",)
+COMMANDS = ("humaneval", "verify")
 
 
 class Benches(click.Group):
