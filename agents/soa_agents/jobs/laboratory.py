@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from soa_agents.errors import NoSandbox
 from soa_agents.jobs.relevant import Remembering
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.actions import Stop
@@ -14,6 +13,7 @@ from soa_agents.swarm.state import State
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
+from soa_agents.verify.probe import agreed
 from soa_agents.verify.report import Selection, TestRunner
 
 
@@ -48,11 +48,8 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
     """
     start, folder = place.start, place.folder_of(path)
     tests = start.settings.tests
-    if tests.sandbox == "scrubbed" and not start.sandbox_consent:
-        raise NoSandbox(
-            "soa.tests.sandbox is scrubbed, so model-written code would run without a sandbox, and nobody "
-            "agreed to that for this workspace. Allow it when asked, or set it back to strict."
-        )
+    sandbox = await asyncio.to_thread(agreed, tests.sandbox, start.sandbox_consent)
+    tests = replace(tests, sandbox=sandbox)
     interpreter = await asyncio.to_thread(
         find, folder.root, tests.interpreter, os.environ, start.interpreter_choice, tests.sandbox
     )

@@ -69,6 +69,9 @@ def _killed(run: Run, session: Session, ended: Ended) -> tuple[Fault, str]:
         case "memory":
             said = f"The tests used more than {run.limits.memory_mb} MB and were stopped{at}."
             return "memory", f"{said} Raise soa.limits.memoryMb, or leave tests out with soa.tests.args."
+        case "files":
+            said = f"The tests wrote more than {run.limits.memory_mb} MB of files and were stopped{at}."
+            return "memory", f"{said} Raise soa.limits.memoryMb, or leave tests out with soa.tests.args."
         case "processes":
             return "processes", f"The tests started too many processes and were stopped{at}. {_LEAVE}"
         case "time":

@@ -21,10 +21,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from soa_agents.verify import bare, kernel, mounts, reaper
-from soa_agents.verify.plan import LAYER, OWN, PRIVATE_TMP, REFUSED, Plan
+from soa_agents.verify.plan import COPIED, LAYER, OWN, PRIVATE_TMP, REFUSED, Plan
 from soa_agents.verify.tree import copy_tree, lay_over
 
 _LOCAL_SOCKETS = (1, 2, 10, 16)  # unix, inet, inet6, netlink: all confined by the network namespace
+_OFTEN, _SELDOM = (
+    0.05,
+    0.2,
+)  # seconds between two looks at how many processes there are; a server mostly idles
 _ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER})
 
 
@@ -92,13 +96,11 @@ def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
 
 def _first_process(plan: Plan, root: Path) -> NoReturn:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    bounded = mounts.finish(root, plan.processes, nesting=plan.requests >= 0)
+    mounts.finish(root, plan.processes, nesting=plan.requests >= 0)
     worker = _fork(lambda: _worker(plan))
     kernel.drop_capabilities()
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    if os.getuid() or bounded:  # an ordinary user's processes are bounded by RLIMIT_NPROC
-        reaper.leave_with(worker)
-    reaper.watch_over(worker, plan.processes)
+    reaper.watch_over(worker, plan.crowd, _SELDOM if plan.requests >= 0 else _OFTEN)
 
 
 def _worker(plan: Plan) -> NoReturn:
@@ -153,7 +155,7 @@ def _behind_landlock(plan: Plan) -> NoReturn:
         if kernel.keep_signals_inside():
             kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
-            reaper.watch_over(_fork(worker), plan.processes)
+            reaper.watch_over(_fork(worker), plan.crowd, _OFTEN)
         worker()
 
     _gather(plan, guardian)
@@ -179,6 +181,7 @@ def _copied(plan: Plan) -> Path:
     tree = scratch / "tree"
     copy_tree(Path(plan.tree), tree)
     lay_over(tree, scratch / "candidate", plan.files)
+    (scratch / COPIED).touch()
     return tree
 
 

@@ -55,33 +55,29 @@ def build(plan: Plan) -> Path:
     return root
 
 
-def finish(root: Path, processes: int, *, nesting: bool = False) -> bool:
+def finish(root: Path, processes: int, *, nesting: bool = False) -> None:
     """Give the new root its process table, move into it and close it. Runs in the new process namespace.
 
     With `nesting` processes may map themselves into further namespaces: only what steers the machine closes.
-    Returns whether the kernel itself lets no more than `processes` be.
     """
-    proc, bounded = root / "proc", False
+    proc = root / "proc"
     try:
         kernel.mount("proc", str(proc), "proc", 2 | 4 | 8)
     except OSError:  # containers mask parts of theirs and then allow no other; Python lives without
         pass
     else:
-        bounded = _bound(proc, processes)
+        _bound(proc, processes)
         _close_process_table(proc, nesting)
     kernel.enter_root(str(root))
     kernel.read_only("/", deep=False)
-    return bounded
 
 
-def _bound(proc: Path, processes: int) -> bool:
+def _bound(proc: Path, processes: int) -> None:
+    """Let no more processes be, where that is a namespace's to set: elsewhere it is the machine's."""
     release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-    if release < _PID_MAX_IS_OF_THE_NAMESPACE:
-        return False
-    with contextlib.suppress(OSError):  # not an ordinary user's to set, for whom RLIMIT_NPROC holds
-        (proc / "sys/kernel/pid_max").write_text(str(max(processes, 301)))
-        return True
-    return False
+    if release >= _PID_MAX_IS_OF_THE_NAMESPACE:
+        with contextlib.suppress(OSError):  # not an ordinary user's to set, for whom RLIMIT_NPROC holds
+            (proc / "sys/kernel/pid_max").write_text(str(max(processes, 301)))
 
 
 def _close_process_table(proc: Path, nesting: bool) -> None:

@@ -11,6 +11,7 @@ Layer = Literal["namespaces", "landlock", "scrubbed"]
 
 REFUSED = 121  # the launcher's exit status: the jail could not be built, nothing was run
 CROWDED = 122  # likewise: ended because it started too many processes
+COPIED = "copied"  # the launcher's sign in the scratch that the private copy of the tree is complete
 OWN = "/soa"  # inside namespaces: home, what ran, and the plugin; elsewhere the same names are in the scratch
 PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run alone
 PLUGIN = "soa_pytest_plugin"
@@ -32,9 +33,10 @@ class Plan:
 
     `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
     `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
-    `memory_mb` bounds what the private file systems hold, `processes` how many (with their
-    threads) may be alive at once. `engine` is the process that the launcher does not outlive. A command that
-    takes requests (a test server, `requests` is its pipe) gives its children a jail of their own inside.
+    `memory_mb` bounds what the private file systems hold, `processes` how many (with their threads) can be
+    alive at once; with more than `crowd`, threads not counted, it is ended. `engine` is the process that the
+    launcher does not outlive. A command that takes requests (a test server, `requests` is its pipe) gives its
+    children a jail of their own inside.
     """
 
     layer: Layer
@@ -49,6 +51,7 @@ class Plan:
     requests: int = -1
     memory_mb: int = 4096
     processes: int = 1024
+    crowd: int = 256
     engine: int = 0
 
     def save(self, path: Path) -> None:

@@ -25,7 +25,6 @@ Level = Literal["namespaces", "landlock"]
 LEVELS: tuple[Level, ...] = ("namespaces", "landlock")
 _HERE = Path(__file__).parent
 _SECONDS = 20.0  # until an attack that does not come back counts as one that succeeds
-_ALLOW = "Switch one of them on, or allow it for this workspace."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +75,36 @@ def try_out(levels: tuple[Level, ...] = LEVELS) -> SandboxStatus:
             return SandboxStatus(level, sentence, tried.layers, tuple(refused))
         name = "user namespaces" if level == "namespaces" else "Landlock"
         refused.append(f"{name}: {tried.problem or 'does not stop ' + ', '.join(tried.succeeded)}")
-    sentence = f"This machine offers no sandbox ({'; '.join(refused)}), so SoA would run model-written code"
-    return SandboxStatus("none", f"{sentence} unprotected. {_ALLOW}", (), tuple(refused))
+    sentence = (
+        f"This machine offers no sandbox that holds ({'; '.join(refused)}), so SoA would run model-written "
+        "code unprotected. Switch one of them on, or allow it for this workspace."
+    )
+    return SandboxStatus("none", sentence, (), tuple(refused))
 
 
 def choose(setting: Literal["strict", "scrubbed"]) -> Layer:
     """The level to run at; raises `NoSandbox` when there is none and `setting` does not go without."""
+    if sys.platform == "win32":
+        raise NoSandbox(probe().sentence)
     if setting == "scrubbed":
         return "scrubbed"
     status = probe()
     if status.level == "none":
         raise NoSandbox(status.sentence)
     return status.level
+
+
+def agreed(setting: Literal["strict", "scrubbed"], consent: bool) -> Literal["strict", "scrubbed"]:
+    """The setting that holds once a person was asked; where there is a sandbox mere consent changes nothing.
+
+    Raises `NoSandbox` when `setting` goes without one and nobody agreed to that.
+    """
+    if setting == "scrubbed" and not consent:
+        raise NoSandbox(
+            "soa.tests.sandbox is scrubbed, so model-written code would run without a sandbox, and nobody "
+            "agreed to that for this workspace. Allow it when asked, or set it back to strict."
+        )
+    return "scrubbed" if consent and probe().level == "none" else setting
 
 
 def attack(level: Layer, where: Path | None = None) -> Tried:

@@ -11,8 +11,6 @@ from typing import NoReturn
 
 from soa_agents.verify.plan import CROWDED, REFUSED
 
-_LOOK = 0.05  # seconds between two looks at how many there are
-
 
 def leave_with(pid: int) -> NoReturn:
     """Wait for `pid`, burying others that come to us, and exit as it did."""
@@ -48,10 +46,11 @@ def end_all() -> None:
         time.sleep(0.005)
 
 
-def watch_over(child: int, most: int) -> NoReturn:
+def watch_over(child: int, most: int, look: float) -> NoReturn:
     """Leave with `child`, or as soon as there are more than `most` processes; nothing of it then stays.
 
-    Only for those who can signal nobody else: all whom they can are killed.
+    Only for those who can signal nobody else: all whom they can are killed. A thousand processes that fork
+    leave the engine no time to look; whoever stands next to them sees them coming, every `look` seconds.
     """
 
     def sweep(status: int) -> NoReturn:
@@ -63,7 +62,7 @@ def watch_over(child: int, most: int) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     before = threads()
     while True:
-        signal.sigtimedwait({signal.SIGCHLD}, _LOOK)
+        signal.sigtimedwait({signal.SIGCHLD}, look)
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == child:

@@ -41,9 +41,9 @@ from soa_agents.verify.plan import (
 )
 from soa_agents.verify.tree import linked
 from soa_agents.verify.visible import interpreter_files, surroundings
-from soa_agents.verify.watch import too_much
+from soa_agents.verify.watch import Watch
 
-Killed = Literal["", "memory", "processes", "time", "stuck", "stopped"]
+Killed = Literal["", "memory", "processes", "files", "time", "stuck", "stopped"]
 _OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
 _OF_SERVERS = (
     *(("server", SERVER), ("children", CHILDREN), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
@@ -174,6 +174,7 @@ class Jailed:
         results: asyncio.StreamReader,
         command: Command,
         level: Layer,
+        scratch: Path,
     ):
         self._process = process
         self._results = results
@@ -181,6 +182,7 @@ class Jailed:
         self._level = level
         self._killed: Killed = ""
         self.resting = False  # a test server between two requests uses nothing worth looking at
+        self._looking = Watch(process.pid, command.memory_mb, scratch)
         self._output = asyncio.create_task(_tail(process))
         self._watch = asyncio.create_task(self._keep_watch())
 
@@ -224,11 +226,13 @@ class Jailed:
     async def _keep_watch(self) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._command.seconds
+        self._looking.begin()
         while loop.time() < end:
             await asyncio.sleep(_POLL)
             if self.resting:
+                self._looking.begin()
                 continue
-            found = await asyncio.to_thread(too_much, self._process.pid, self._command.memory_mb)
+            found = await asyncio.to_thread(self._looking.look)
             if found:
                 self.kill(found)
                 return
@@ -255,7 +259,7 @@ async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
         writing = -1
         reader, transport = await _reader(reading)
         reading = -1
-        running = Jailed(process, reader, command, level)
+        running = Jailed(process, reader, command, level, scratch)
         try:
             yield running
         finally:
