@@ -24,6 +24,7 @@ from soa_agents.workspace.outline import (
     signature,
     summary,
 )
+from soa_agents.workspace.syntax import parse
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 Fact = tuple[str, int, int, tuple[int, int] | None, int, bool]
@@ -365,7 +366,11 @@ def test_docstrings_say_where_their_functions_would_go() -> None:
     assert places["A"].indent == "    "
     assert OUTLINED[: places["A"].insert].endswith("# tail")
     assert places["<module>"].insert == len(OUTLINED)
-    assert docstring_at("a.py", OUTLINED, OUTLINED.index("More.")) == places["A"]
-    assert docstring_at("a.py", OUTLINED, OUTLINED.index("LIMIT")) is None
+    syntax, found = parse(OUTLINED), functions("a.py", OUTLINED)
+    assert docstring_at("a.py", syntax, found, OUTLINED.index("More.")) == places["A"]
+    assert docstring_at("a.py", syntax, found, OUTLINED.index("LIMIT")) is None
+    for place in places.values():
+        for at in place.span:
+            assert docstring_at("a.py", syntax, found, at) == place
     assert docstring_place("a.py", OUTLINED, "top") == places["top"]
     assert docstrings("a.py", "class A: 'no room'") == ()

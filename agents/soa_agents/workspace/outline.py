@@ -52,25 +52,22 @@ class DocstringPlace:
 def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
     """The docstrings of a file's module, classes and functions in file order."""
     syntax = parsed(text)
-    found = [_of_function(text, function) for function in functions(path, text) if function.docstring]
-    module = docstring_of(syntax.root)
-    if module is not None:
-        place = FunctionId(path, FunctionId.MODULE)
-        said = _clean(syntax.source(module))
-        found.append(DocstringPlace(place, "module", syntax.span(module), said, len(text), ""))
-    seen: Counter[str] = Counter()
-    for node, scope in definitions(syntax):
-        if node.type == "class_definition":
-            qualname = scope.prefix + name_of(syntax, node)
-            seen[qualname] += 1
-            numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
-            found += _of_class(syntax, node, FunctionId(path, numbered))
-    return tuple(sorted(found, key=lambda place: place.span))
+    found = [docstring_in(text, function) for function in functions(path, text) if function.docstring]
+    return tuple(sorted([*found, *_of_module_and_classes(path, syntax)], key=lambda place: place.span))
 
 
-def docstring_at(path: str, text: str, offset: int) -> DocstringPlace | None:
-    """The docstring that holds the character `offset`."""
-    return next((d for d in docstrings(path, text) if d.span.start <= offset <= d.span.end), None)
+def docstring_at(path: str, syntax: Syntax, found: Iterable[Function], offset: int) -> DocstringPlace | None:
+    """The docstring that holds the character `offset` of a parsed text with these functions."""
+    for function in found:
+        string = function.docstring
+        if string is not None and string[0] <= offset <= string[1]:
+            return docstring_in(syntax.text, function)
+    byte = syntax.byte(offset)
+    nodes = (syntax.root.descendant_for_byte_range(at, at) for at in (byte, max(byte - 1, 0)))
+    if not any(node is not None and node.type.startswith(("string", "escape")) for node in nodes):
+        return None  # most places: nothing more needs to be looked at
+    places = _of_module_and_classes(path, syntax)
+    return next((place for place in places if place.span.start <= offset <= place.span.end), None)
 
 
 def docstring_place(path: str, text: str, qualname: str) -> DocstringPlace | None:
@@ -135,11 +132,27 @@ def _class_header(syntax: Syntax, node: Node, limit: int) -> str:
     return "\n".join([*lines, *(f"    {field}" for field in _fitting(fields, limit))])
 
 
-def _of_function(text: str, function: Function) -> DocstringPlace:
+def docstring_in(text: str, function: Function) -> DocstringPlace:
+    """The docstring of a function that has one."""
     span = function.docstring or function.body
     said = _clean(text[span.start : span.end])
     insert = line_end(text, function.span.end)
     return DocstringPlace(function.id, "function", span, said, insert, function.indent)
+
+
+def _of_module_and_classes(path: str, syntax: Syntax) -> Iterator[DocstringPlace]:
+    module = docstring_of(syntax.root)
+    if module is not None:
+        place = FunctionId(path, FunctionId.MODULE)
+        said = _clean(syntax.source(module))
+        yield DocstringPlace(place, "module", syntax.span(module), said, len(syntax.text), "")
+    seen: Counter[str] = Counter()
+    for node, scope in definitions(syntax):
+        if node.type == "class_definition":
+            qualname = scope.prefix + name_of(syntax, node)
+            seen[qualname] += 1
+            numbered = qualname if seen[qualname] == 1 else f"{qualname}#{seen[qualname]}"
+            yield from _of_class(syntax, node, FunctionId(path, numbered))
 
 
 def _of_class(syntax: Syntax, node: Node, place: FunctionId) -> Iterator[DocstringPlace]:

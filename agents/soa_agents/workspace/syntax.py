@@ -47,6 +47,10 @@ class Syntax:
         """The character at a byte offset: the continuation bytes before it count for nothing."""
         return byte - bisect_left(self.continuations, byte)
 
+    def byte(self, offset: int) -> int:
+        """The byte offset of a character."""
+        return len(self.text[:offset].encode("utf-8", "replace")) if self.continuations else offset
+
     def span(self, node: Node) -> Span:
         """Where a node stands."""
         return Span(self.offset(node.start_byte), self.offset(node.end_byte))
@@ -127,9 +131,7 @@ def _difference(old: bytes, new: bytes) -> tuple[int, int, int]:
     """Where two texts begin to differ, and where in each of them they are the same again."""
     start = _same(old, new, min(len(old), len(new)), lambda data, at, size: data[at : at + size])
     most = min(len(old), len(new)) - start
-    tail = _same(
-        old, new, most, lambda data, at, size: data[len(data) - at - size : len(data) - at]
-    )
+    tail = _same(old, new, most, lambda data, at, size: data[len(data) - at - size : len(data) - at])
     while start and _continues(old, start) | _continues(new, start):  # whole characters
         start -= 1
     while tail and _continues(old, len(old) - tail) | _continues(new, len(new) - tail):

@@ -43,8 +43,7 @@ class Cursor:
     @property
     def docstring(self) -> DocstringPlace | None:
         """The docstring that holds the cursor."""
-        places = self.outline.docstrings
-        return next((d for d in places if d.span.start <= self.offset <= d.span.end), None)
+        return self.outline.docstring_at(self.offset)
 
     @property
     def in_tests(self) -> bool:

@@ -23,7 +23,6 @@ from soa_server.lsp.agents import Agents
 from soa_server.lsp.controller import Controller
 from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
-from soa_server.lsp.lines import MARK
 from soa_server.lsp.person import Person
 from soa_server.lsp.resume import Resuming
 from soa_server.lsp.saving import OnSave
@@ -43,7 +42,7 @@ class Server(LanguageServer):
         super().__init__(
             "soa-language-server",
             _version(),
-            text_document_sync_kind=types.TextDocumentSyncKind.Full,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
             converter_factory=from_lsp.converter,
         )
         self.documents = Documents()
@@ -114,12 +113,8 @@ def _documents(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: types.DidChangeTextDocumentParams) -> None:
-        uri = params.text_document.uri
-        document = documents.get(uri)
-        text = (MARK if document.marked else "") + document.text if document else ""
-        for change in params.content_changes:
-            text = from_lsp.changed_text(text, change, documents.encoding)
-        documents.change(uri, text, params.text_document.version)
+        edits = map(from_lsp.edit_of, params.content_changes)
+        documents.edit(params.text_document.uri, edits, params.text_document.version)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:

@@ -14,11 +14,15 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from soa_agents.errors import Refused
-from soa_agents.workspace.functions import Function, functions
-from soa_agents.workspace.outline import DocstringPlace, docstrings
+from soa_agents.workspace.functions import Function
+from soa_agents.workspace.live import Live, followed, opened
+from soa_agents.workspace.outline import DocstringPlace, docstring_at
 from soa_agents.workspace.snapshot import Folder, Snapshot, open_folders
 
 from soa_server.lsp.lines import MARK, Encoding, LineIndex
+
+Position = tuple[int, int]  # a line and code units in it
+Edit = tuple[tuple[Position, Position] | None, str]
 
 _DRIVE = re.compile(r"^/[A-Za-z]:")
 
@@ -75,8 +79,16 @@ class Outline:
     document: Document
     path: str
     lines: LineIndex
-    functions: tuple[Function, ...]
-    docstrings: tuple[DocstringPlace, ...]
+    live: Live
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """The functions, in file order; none is lost while another is being typed."""
+        return self.live.functions
+
+    def docstring_at(self, offset: int) -> DocstringPlace | None:
+        """The docstring that holds the character `offset`."""
+        return docstring_at(self.path, self.live.syntax, self.functions, offset)
 
 
 @dataclass(slots=True)
@@ -87,6 +99,7 @@ class Documents:
     folders: tuple[Folder, ...] = ()
     _open: dict[str, Document] = field(default_factory=dict)
     _outlines: dict[str, Outline] = field(default_factory=dict)
+    _first: dict[str, Document] = field(default_factory=dict)  # as opened, until an outline is asked for
 
     def set_folders(self, roots: Iterable[Path]) -> None:
         """The workspace's folders, in the client's order; they get unique names."""
@@ -95,18 +108,38 @@ class Documents:
 
     def open(self, uri: str, text: str, version: int, language: str) -> None:
         """A document was opened."""
+        self._outlines.pop(canonical(uri), None)
         self._keep(_document(uri, text, version, language))
+        self._first[canonical(uri)] = self._open[canonical(uri)]
 
     def change(self, uri: str, text: str, version: int) -> None:
-        """A document has another text now."""
+        """A document has another text now. Each change is followed, so that a broken text loses nothing."""
         before = self.get(uri)
         language = before.language if before else "python"
         self._keep(_document(before.uri if before else uri, text, version, language))
+        if canonical(uri) in self._outlines:
+            self.outline(self._open[canonical(uri)])
+
+    def edit(self, uri: str, edits: Iterable[Edit], version: int) -> None:
+        """Replace ranges of a document one after the other; a range of None is the whole text."""
+        before = self.get(uri)
+        known = self._outlines.get(canonical(uri))
+        lines = known.lines if known is not None and known.document is before else None
+        text = (MARK if before.marked else "") + before.text if before else ""
+        for place, new in edits:
+            if place is None:
+                text, lines = new, None
+                continue
+            if lines is None or text != lines.text:  # a marked text has its mark in it here
+                lines = LineIndex.of(text, self.encoding)
+            start, end = (lines.offset(*position) for position in place)
+            text = text[:start] + new + text[max(start, end) :]
+        self.change(uri, text, version)
 
     def close(self, uri: str) -> None:
         """A document was closed; the disk's text counts again."""
-        self._open.pop(canonical(uri), None)
-        self._outlines.pop(canonical(uri), None)
+        for kept in (self._open, self._outlines, self._first):
+            kept.pop(canonical(uri), None)
 
     def get(self, uri: str) -> Document | None:
         """The open document of a URI, however it is spelled."""
@@ -117,21 +150,21 @@ class Documents:
         return next((d for d in self._open.values() if d.path == disk), None)
 
     def outline(self, document: Document) -> Outline:
-        """The document's outline, parsed once for each version."""
+        """The document's outline: read when it is first asked for, followed from then on."""
         key = canonical(document.uri)
         known = self._outlines.get(key)
         if known is not None and known.document is document:
             return known
         path = self._name(document)
-        outline = Outline(
-            document,
-            path,
-            document.lines(self.encoding),
-            functions(path, document.text),
-            docstrings(path, document.text),
-        )
+        if known is not None and known.path == path:
+            live = followed(known.live, document.text)
+        else:
+            first = self._first.get(key, document).text
+            live = followed(opened(path, first), document.text)
+        outline = Outline(document, path, document.lines(self.encoding), live)
         if self._open.get(key) is document:
             self._outlines[key] = outline
+            self._first.pop(key, None)
         return outline
 
     def folders_for(self, disk: Path) -> tuple[Folder, ...]:

@@ -16,8 +16,8 @@ from pygls.protocol import (
 from soa_agents.errors import UsageError
 
 from soa_server.lsp.actions import Cursor, OurDiagnostic
-from soa_server.lsp.documents import Outline
-from soa_server.lsp.lines import Encoding, LineIndex
+from soa_server.lsp.documents import Edit, Outline
+from soa_server.lsp.lines import Encoding
 
 SOURCE = "soa"
 FAILED = "test-failed"
@@ -94,13 +94,12 @@ def folder_uris(params: types.InitializeParams) -> tuple[str, ...]:
     return (params.root_uri,) if params.root_uri else ()
 
 
-def changed_text(text: str, change: types.TextDocumentContentChangeEvent, encoding: Encoding) -> str:
-    """The text after one content change, whole or by range."""
+def edit_of(change: types.TextDocumentContentChangeEvent) -> Edit:
+    """One content change: what it replaces, None for the whole text, and by what."""
     if isinstance(change, types.TextDocumentContentChangeWholeDocument):
-        return change.text
-    lines = LineIndex.of(text, encoding)
-    start, end = (lines.offset(p.line, p.character) for p in (change.range.start, change.range.end))
-    return text[:start] + change.text + text[end:]
+        return None, change.text
+    start, end = change.range.start, change.range.end
+    return ((start.line, start.character), (end.line, end.character)), change.text
 
 
 def cursor_of(params: types.CodeActionParams, outline: Outline, jobs: Sequence[str]) -> Cursor:
