@@ -24,6 +24,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import ssl
 import sys
 import threading
 import time
@@ -47,7 +48,7 @@ class Answer:
     delay: float = 0.0  # seconds before the first byte
     chunk_delay: float = 0.0  # seconds before each further piece
     hold: threading.Event | None = None  # nothing is sent before it is set
-    disconnect_after: int | None = None  # pieces sent before the server hangs up
+    disconnect_after: int | None = None  # pieces sent before the server hangs up; -1: not even a status
     silent_after: int | None = None  # pieces sent before the server falls silent, keeping the connection
     finish: str | None = "stop"
     usage: Mapping[str, Any] | str | None = "counted"  # None: the server sends none
@@ -112,7 +113,8 @@ def scripted(replies: Mapping[str, Mapping[str, Sequence[str | Mapping[str, Any]
 class OpenAIServer:
     """A context manager: serves `answer` on a free loopback port while the block runs.
 
-    `models` is what `/models` lists, or an `Answer` for it; with `key` every other key is refused. `requests`
+    `models` is what `/models` lists, or an `Answer` for it; with `key` every other key is refused; with
+    `certificate`, a file of key and certificate, it speaks TLS. `requests`
     holds the chat requests in order of arrival, `listings` counts those for the models, `peak` is the largest
     number of chat requests that were open at once. What `answer` itself raises is raised when the block ends.
     """
@@ -124,12 +126,16 @@ class OpenAIServer:
         models: Sequence[str] | Answer = ("test-model",),
         key: str | None = None,
         port: int = 0,
+        certificate: Path | None = None,
     ) -> None:
         fixed = Answer(answer) if isinstance(answer, str) else answer
         self.answer: Answerer = (lambda _: fixed) if isinstance(fixed, Answer) else fixed
         self.models = models
         self.key = key
         self.port = port
+        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if certificate else None
+        if self.tls and certificate:
+            self.tls.load_cert_chain(certificate)
         self.requests: list[Request] = []
         self.listings = 0
         self.peak = 0
@@ -144,7 +150,7 @@ class OpenAIServer:
     @property
     def base_url(self) -> str:
         """What `OPENAI_BASE_URL` would be set to."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> OpenAIServer:
         self._thread.start()
@@ -179,7 +185,9 @@ class OpenAIServer:
             connections.add(task)
             task.add_done_callback(connections.discard)
 
-        server = await asyncio.start_server(connected, "127.0.0.1", self.port, limit=2**26, backlog=1024)
+        server = await asyncio.start_server(
+            connected, "127.0.0.1", self.port, limit=2**26, backlog=1024, ssl=self.tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -342,6 +350,9 @@ async def _send(wire: Wire, answer: Answer, request: dict[str, Any], sent: Calla
         await wire.pause(0.01)
     if answer.delay:
         await wire.pause(answer.delay)
+    if answer.disconnect_after == -1:
+        wire.hang_up()
+        return
     wants_stream = bool(request.get("stream")) if answer.stream is None else answer.stream
     if answer.body is not None:
         await wire.plain(answer.status, answer.body, answer.content_type, answer.headers)

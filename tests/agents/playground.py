@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import doctest
 import random
+import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -165,7 +166,7 @@ def started(
     ]
     stubs = {PATH: {f.id.qualname: str(f.id) for f in functions(PATH, text) if f.is_stub}}
     return JobStarted(
-        "job", "generate", "mother_child", tuple(targets), {PATH: text}, stubs, limits, {}, 0, 0.0
+        "job", "generate", "mother_child", tuple(targets), {PATH: text}, stubs, limits, {}, 0, time.time()
     )
 
 

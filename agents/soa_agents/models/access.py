@@ -10,6 +10,7 @@ from soa_agents.models.relayed import Relay, RelayedChat, no_editor
 from soa_agents.settings import Settings
 
 IDLE_SECONDS = 120.0  # of silence between two tokens
+RETRIES = 3  # of a call whose server failed or whose reply broke off
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Access:
 
     relay: Relay | None = None
     idle_seconds: float = IDLE_SECONDS
+    retries: int = RETRIES
     _paces: dict[tuple[str, str, str | None], Pace] = field(default_factory=dict)
 
     def open(self, settings: Settings, key: str | None, job_id: str, waits: Waits) -> OpenModel:
@@ -35,4 +37,4 @@ class Access:
 
         pace = self._paces.setdefault((model.base_url, model.name, key), Pace())
         share = Share(pace, settings.limits.parallel, waits)
-        return OpenAIChat(model, key, share=share, idle_seconds=self.idle_seconds)
+        return OpenAIChat(model, key, share=share, idle_seconds=self.idle_seconds, retries=self.retries)

@@ -126,12 +126,13 @@ def unreachable(endpoint: Endpoint, cause: BaseException) -> ModelUnreachable:
     where, host = endpoint.shown, urlsplit(endpoint.base_url).hostname
     causes = tuple(_chain(cause))
     names = {type(c).__name__ for c in causes}
-    if "ProxyError" in names:
+    if names & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}:
         return ModelUnreachable(f"The proxy on the way to {where} fails. Check HTTPS_PROXY and NO_PROXY.")
     if any(isinstance(c, socket.gaierror) for c in causes):
         return ModelUnreachable(f"The host {host} of {where} is not known. Check {SET_URL} and the network.")
     wants = (ssl.SSLWantReadError, ssl.SSLWantWriteError)  # no faults: a handshake that was still under way
-    tls = next((c for c in causes if isinstance(c, ssl.SSLError) and not isinstance(c, wants)), None)
+    faulty = [c for c in causes if isinstance(c, ssl.SSLError) and not isinstance(c, wants)]
+    tls = faulty[-1] if faulty else None  # the innermost says why
     if isinstance(tls, ssl.SSLCertVerificationError):
         return ModelUnreachable(
             f"The certificate of {where} is not trusted ({tls.verify_message}). "

@@ -78,7 +78,7 @@ def begin(job: JobStarted) -> State:
         spec = source_of(job.texts, function)
         nodes[target.function] = Node(agent=target.function, function=function, spec=spec)
     root = job.targets[0].function if job.targets else ""
-    return State(job=job, nodes=nodes, texts=job.texts, root=root)
+    return State(job=job, nodes=nodes, texts=job.texts, root=root, clock=job.time)
 
 
 def fold(state: State, event: Event) -> State:
