@@ -29,7 +29,7 @@ export async function inhost(folder, vsix, server) {
     const timer = setTimeout(() => ended('timeout'), 200_000);
     const result = await exit;
     clearTimeout(timer);
-    if (result !== 0) throw new Error(`the tests inside the extension host ended with ${result}\n${code.log('SoA.log').slice(-1500)}`);
+    if (result !== 0) throw new Error(`the tests inside the extension host ended with ${result}\n${code.logs().join('').slice(-1500)}`);
   } finally {
     await code.stop();
   }

