@@ -8,13 +8,17 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from agents.playground import PATH, Expressions, Plain, started
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from soa_agents.errors import CallFailed, ModelUnreachable
-from soa_agents.models.port import Prompt, Reply, Usage
+from soa_agents.models.metered import one_call
+from soa_agents.models.port import Message, Prompt, Reply, Usage
 from soa_agents.settings import Limits, Price
+from soa_agents.swarm import budget
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.engine import Engine, Ports
 from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied
-from soa_agents.swarm.fold import begin
+from soa_agents.swarm.fold import begin, fold
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Selection
 
@@ -169,6 +173,111 @@ async def test_a_limit_is_checked_before_the_spending(
     assert names in stop.reason
     assert sum(isinstance(e, Replied) for e in events) <= 2
     assert sum(isinstance(e, ActionStarted) for e in events) <= 2
+
+
+@dataclass
+class Spending:
+    """A model that replies after a few turns of the loop, with the usage that the test draws."""
+
+    usages: list[tuple[int, int, int]]  # turns, input and output tokens
+    price: Price | None
+    open: int = 0
+    most: int = 0
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        turns, read, written = self.usages.pop()
+        self.open += 1
+        self.most = max(self.most, self.open)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        self.open -= 1
+        return Reply("Well.", usage=one_call(read, written, 0, self.price))
+
+
+CALLS = 24
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    limits=st.builds(
+        Limits,
+        calls=st.integers(0, 30),
+        tokens=st.integers(0, 60_000),
+        cost_usd=st.none() | st.floats(0, 0.2),
+        parallel=st.integers(1, 8),
+    ),
+    usages=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 9_000), st.integers(0, 9_000)),
+        min_size=CALLS,
+        max_size=CALLS,
+    ),
+    roots=st.integers(1, 4),
+)
+async def test_no_call_begins_that_a_limit_has_no_room_for(
+    limits: Limits, usages: list[tuple[int, int, int]], roots: int
+) -> None:
+    """Whatever replies take: with what is in flight at its estimate, nothing begins beyond a limit."""
+    price = Price(1.0, 4.0)
+    names = "fghi"[:roots]
+    text = "".join(f"def {name}():\n    ...\n\n\n" for name in names)
+    keys = [(f"{n}", f"{PATH}::{names[n % roots]}") for n in range(CALLS)]
+    state = begin(started(text, {}, tuple(names), limits, {}))
+    flying: dict[str, budget.Reserved] = {}
+
+    def ready(now: State) -> tuple[Action, ...] | Stop:
+        left = (Ask(key, root, "feedback", root) for key, root in keys if not now.finished(key))
+        return tuple(left) or Stop("failed", "all done")
+
+    def record(event: Event) -> None:
+        if isinstance(event, ActionStarted):
+            flying[event.key] = budget.estimate(engine.state, event.messages, price)
+            total = sum(flying.values(), budget.Reserved())
+            assert budget.over(limits, engine.state.spent, total) == ""
+        elif isinstance(event, Replied):
+            del flying[event.key]
+
+    model = Spending(list(usages), price)
+    runner = Expressions(PATH, text, {})
+    engine = Engine(
+        Wanting(ready), Ports(model, runner, ByKey(), record, lambda state, event: None, price), state
+    )
+    stop = await engine.run()
+    assert model.most <= limits.parallel
+    assert engine.state.spent.calls <= limits.calls
+    assert "soa.limits." in stop.reason or engine.state.spent.calls == CALLS
+
+
+async def test_a_target_that_asks_for_much_leaves_the_others_their_share() -> None:
+    """`f` wants twenty calls at once, `g` one after the other; of ten calls each gets five."""
+    text = "def f():\n    ...\n\n\ndef g():\n    ...\n"
+    f, g = (f"{PATH}::{name}" for name in "fg")
+
+    def ready(state: State) -> tuple[Action, ...] | Stop:
+        many = [Ask(f"f{n}", f, "feedback", f) for n in range(20) if not state.finished(f"f{n}")]
+        slow = [Ask(f"g{n}", g, "feedback", g) for n in range(9) if not state.finished(f"g{n}")]
+        return (*many, *slow[:1])
+
+    state = begin(started(text, {}, ("f", "g"), Limits(calls=10), {}))
+    ports = Ports(
+        Spending([(0, 9, 9)] * 10, None),
+        Expressions(PATH, text, {}),
+        ByKey(),
+        lambda event: None,
+        lambda state, event: None,
+    )
+    made = Engine(Wanting(ready), ports, state)
+    assert "soa.limits.calls" in (await made.run()).reason
+    assert {agent: usage.calls for agent, usage in made.state.spent_by.items()} == {f: 5, g: 5}
+
+
+async def test_estimates_learn_from_what_the_model_counts() -> None:
+    """A prompt that counts twice as much as it was taken for doubles the next one's; a long reply too."""
+    state = begin(started(TEXT, {}, ("f",), Limits(), {}))
+    said = (Message("user", "word " * 300),)
+    assert budget.estimate(state, said, None).tokens == 500 + budget.REPLY_TOKENS
+    state = fold(state, ActionStarted("a", ask("a"), 1, 0, said))
+    state = fold(state, Replied("a", "Well.", "stop", Usage(1, 1000, 0, 5000), "m"))
+    assert budget.estimate(state, said, None).tokens == 1000 + 5000
 
 
 async def test_a_lost_call_is_an_event_that_the_protocol_sees() -> None:
