@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import types
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from soa_agents.verify.listing import listed, starred
 from soa_agents.verify.soundness import Refused, changes, names_added, outline
 
 OLD = '''"""A module."""
@@ -108,6 +110,37 @@ def test_a_change_is_taken_for_what_it_is(case: Case) -> None:
     found = changes(OLD, new, outline(OLD))
     assert tuple(old.name for old, _ in found.changed) == case.changed
     assert tuple(n for each in found.added for n in names_added(each.statement)) == case.added
+
+
+LISTS = {  # a module's text, the lines of functions that ran; the modules whose names it lists
+    "at import": ("NAMES = dir(shop)\n", set(), ["shop"]),
+    "in a class": ("class A:\n    names = vars(shop)\n", set(), ["shop"]),
+    "itself": ("for name in globals():\n    print(name)\n", set(), ["code_"]),
+    "by its place": ("import sys\n\nME = dict(sys.modules[__name__].__dict__)\n", set(), ["", "code_"]),
+    "a default": ("def f(names=dir(shop)):\n    pass\n", set(), ["shop"]),
+    "a lambda, of which nothing tells whether it ran": ("f = lambda: dir(shop)\n", set(), ["shop"]),
+    "in a function that ran": ("def f():\n    return dir(shop)\n", {1}, ["shop"]),
+    "in a function that did not run": ("def f():\n    return dir(shop)\n", set(), []),
+    "in their order": ("def f():\n    return list(vars(shop))\n", set(), ["shop"]),
+    "what may be any module": ("def f(module):\n    return list(vars(module))\n", set(), [""]),
+    "what is no module": ("def f(self):\n    return list(vars(self))\n", set(), []),
+    "one name": ("ONE = globals()['x'], vars(shop).get('y'), 'z' in shop.__dict__\n", set(), []),
+    "perhaps only what is local": ("def f(a):\n    return '{a}'.format(**locals())\n", {1}, ["code_"]),
+    "what is local to what did not run": ("def f(a):\n    return '{a}'.format(**locals())\n", set(), []),
+    "nothing": ("x = shop\n", set(), []),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_what_lists_the_names_of_modules_is_found(name: str) -> None:
+    text, ran, expected = LISTS[name]
+    module = types.ModuleType("code_")
+    module.shop = types.ModuleType("big.shop")  # type: ignore[attr-defined]  # as if it were imported
+    assert list(listed(text, module, ran)) == expected
+
+
+def test_what_imports_everything_is_found() -> None:
+    assert list(starred("from a.b import *\n    from . import *\n", "shop")) == ["b", "shop"]
 
 
 LINES = st.sampled_from(

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from soa_agents.settings import Limits
 from soa_agents.verify.ladder import Ladder
-from soa_agents.verify.report import Report, Selection
 from soa_agents.verify.probe import probe
+from soa_agents.verify.report import Report, Selection
 from verify_place import asked, outcomes, project, result, runner, written
 
 pytestmark = pytest.mark.skipif(probe().level != "namespaces", reason="test servers need user namespaces")
@@ -72,6 +72,67 @@ async def test_a_warm_report_is_a_cold_one(tmp_path: Path) -> None:
             assert _all(found) == _all(await warm.cold.run({"shop/prices.py": candidate}, selection)), kind
 
 
+KINDS = """import contextlib, functools, sys
+from abc import ABC
+
+
+class Box(ABC):
+    def __iter__(self):
+        yield 1
+
+    def take(self):
+        return sorted(self)
+
+
+@contextlib.contextmanager
+def held():
+    yield 1
+
+
+@functools.lru_cache
+def names():
+    return dir(sys.modules[__name__]), Box.__name__
+
+
+def described(value):
+    return "{value}".format(**locals())
+"""
+OF_KINDS = """import code_
+
+
+def test_box():
+    assert code_.Box().take() == [1]
+
+
+def test_held():
+    with code_.held() as value:
+        assert value == code_.described(1) == 1
+
+
+def test_names():
+    assert code_.names() == []
+"""
+
+
+async def test_what_only_looks_unsafe_is_swapped(tmp_path: Path) -> None:
+    candidates = {
+        "a generator becomes a function": ("yield 1\n\n    def", "return iter([2, 3])\n\n    def"),
+        "a decorated one too": ("    yield 1\n\n\n@functools", "    return iter([1])\n\n\n@functools"),
+        "a private method": (
+            "sorted(self)\n",
+            "self.__part()\n\n    def __part(self):\n        return [2]\n",
+        ),
+        "a helper where names are listed later": ("@functools", "def part():\n    pass\n\n\n@functools"),
+    }
+    async with ladder(written(tmp_path, {"code_.py": KINDS, "test_code.py": OF_KINDS})) as warm:
+        for kind, (old, new) in candidates.items():
+            assert KINDS.count(old) == 1
+            candidate = {"code_.py": KINDS.replace(old, new)}
+            found = await warm.run(candidate, asked("test_code.py"))
+            assert found.rung == "swap", (kind, found.refused)
+            assert _all(found) == _all(await warm.cold.run(candidate, asked("test_code.py"))), kind
+
+
 def _all(report: Report) -> list[object]:
     return sorted((replace(r, seconds=0.0) for r in report.results), key=lambda r: r.nodeid)
 
@@ -83,6 +144,13 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # what is in the 
     "the module is listed": (
         {"test_code.py": TESTS + "\nNAMES = dir(code_)\n"},
         {"code_.py": CODE.replace("def g", "def h():\n    pass\n\n\ndef g")},
+    ),
+    "a class that its decorator knows": (
+        {"code_.py": CODE + "\n\n@str\nclass Box:\n    def put(self):\n        pass\n"},
+        {
+            "code_.py": CODE
+            + "\n\n@str\nclass Box:\n    def put(self):\n        pass\n\n    def more(self): pass\n"
+        },
     ),
     "a star import": (
         {"test_code.py": "from code_ import *\n" + TESTS},
@@ -179,6 +247,16 @@ SLOWER: dict[str, tuple[dict[str, str], str, str]] = {  # what is in the project
         "fresh",
         "threads",
     ),
+    "a plugin of the workspace": (
+        {
+            "conftest.py": "open('x', 'w')\nimport threading, time\n"
+            "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
+            "pytest.ini": "[pytest]\naddopts = -p plugin_\n",
+            "plugin_.py": "",
+        },
+        "cold",
+        "loaded early",
+    ),
     "tests that cannot fail": (
         {
             "conftest.py": "import pytest\n\n@pytest.hookimpl(hookwrapper=True, tryfirst=True)\n"
@@ -198,6 +276,18 @@ async def test_what_cannot_be_served_goes_the_slower_way(name: str, tmp_path: Pa
             found = await warm.run(BAD, F)
             assert (found.rung, outcomes(found)) == (rung, outcomes(await warm.cold.run(BAD, F)))
             assert why in found.refused or again
+
+
+async def test_what_pytest_reads_first_is_for_a_cold_run(tmp_path: Path) -> None:
+    root = small(tmp_path, **{"pytest.ini": "[pytest]\n", "tests/tox.ini": "", "tests/test_more.py": TESTS})
+    async with ladder(root) as warm:
+        found = await warm.run({"pytest.ini": "[pytest]\npython_functions = none\n"}, F)
+        assert (found.rung, found.refused) == ("cold", "it changes what pytest reads before anything else")
+        assert outcomes(found) == {"test_code.py::test_f": "missing"}
+        runs_at_import = {"code_.py": CODE + "\nONE = f(1)\n"}
+        found = await warm.run(runs_at_import, asked("tests/test_more.py::test_f"))
+        assert (found.rung, found.refused) == ("cold", "the tests have a configuration of their own")
+        assert outcomes(found) == {"tests/test_more.py::test_f": "passed"}
 
 
 async def test_what_is_asked_for_cold_and_what_has_no_candidate_runs_cold(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def starred(text: str, package: str) -> Iterator[str]:
 
 
 def listed(text: str, module: Any, ran: set[int]) -> Iterator[str]:
-    """The last names of the modules that `text`, which is `module`'s, lists; "" for any.
+    """The last names of the modules and classes whose names `text`, which is `module`'s, lists; "" for any.
 
     `ran` are the lines at which functions begin that ran while the tests were collected.
     """
@@ -89,11 +89,11 @@ def _about(node: ast.AST, early: bool) -> str | None:
 
 
 def _meant(expression: str, module: Any) -> Iterator[str]:
-    """The last names of the modules that an expression in `module` may mean."""
+    """The last names of the modules and classes that an expression in `module` may mean."""
     thing: Any = module
     for part in expression.split(".") if expression else ():
         thing = getattr(thing, part, None)
-    if isinstance(thing, types.ModuleType):
+    if isinstance(thing, (types.ModuleType, type)):
         yield thing.__name__.rpartition(".")[2]
     elif thing is None and "mod" in expression.lower():
         yield ""

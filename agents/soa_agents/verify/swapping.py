@@ -49,7 +49,7 @@ class Known(NamedTuple):
     functions: dict[str, dict[tuple[int, str], list[Any]]]  # file -> (first line, name) -> live functions
     modules: dict[str, list[Any]]  # file -> its modules
     ran: set[tuple[str, int]]  # functions that ran while collecting
-    listed: set[str]  # modules, by last name, whose names something may have listed; "" for any
+    listed: set[str]  # modules and classes, by last name, whose names something may have listed; "" for any
     starred: set[str]  # likewise, by `from … import *`
     examples: bool  # docstring examples were collected, which reads sources
     texts: dict[str, tuple[str, Outline]]  # filled as files are asked about
@@ -200,10 +200,10 @@ class _Swap:
     def _kind_was_seen(self, old: Any, function: Any) -> bool:
         """Whether what defined the function may have looked whether it is a generator or a coroutine."""
         for decorator in old.decorator_list:
-            thing = self.names.get(
-                getattr(decorator, "id", ""), getattr(builtins, getattr(decorator, "id", ""), None)
-            )
-            if getattr(thing, "__module__", None) not in _QUIET:
+            named = decorator.func if isinstance(decorator, ast.Call) else decorator
+            while isinstance(named, ast.Attribute):
+                named = named.value
+            if self._where_from(getattr(named, "id", "")) not in _QUIET:
                 return True
         path = function.__qualname__.split(".")[:-1]
         if "<locals>" in path:
@@ -281,11 +281,11 @@ class _Swap:
             taken = name in self.names or hasattr(builtins, name)
         if taken and not (isinstance(statement, ast.Import) and self._imported_before(statement)):
             raise Refused(f"{name} is not a new name")
-        last = self.module.__name__.rpartition(".")[2]
+        last = (home or self.module).__name__.rpartition(".")[2]
         _, known = self.known.texts[self.path]
-        open_star = last in self.known.starred and "__all__" not in known.bound and not name.startswith("_")
-        if last in self.known.listed or "" in self.known.listed or open_star:
-            raise Refused("something lists the names of the module")
+        all_but_hidden = "__all__" not in known.bound and not name.startswith("_") and not home
+        if {last, ""} & self.known.listed or (last in self.known.starred and all_but_hidden):
+            raise Refused(f"something lists the names of {last}")
 
     def _imported_before(self, statement: ast.Import) -> bool:
         names = [(a.asname or a.name.partition(".")[0], a.name) for a in statement.names]
@@ -299,17 +299,21 @@ class _Swap:
             bound = known.bound.get(name, [])
             if len(bound) > 1 or any(line > after for line in bound):
                 raise Refused(f"{name} may mean something else where it is used")
-            thing = self.names.get(name, getattr(builtins, name, None))
-            home = (
-                thing.__name__ if isinstance(thing, types.ModuleType) else getattr(thing, "__module__", None)
-            )
             calls = any(isinstance(n, ast.Call) for d in node.decorator_list for n in ast.walk(d))
             called = calls or any(isinstance(d, ast.Name) and d.id == name for d in node.decorator_list)
-            if called and str(home).partition(".")[0] not in _QUIET:
+            if called and self._where_from(name) not in _QUIET:
                 raise Refused(f"{name} would be called while importing")
         defaults = [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
         if any(isinstance(n, ast.Call) for d in defaults for n in ast.walk(d)):
             raise Refused("a default is computed while importing")
+
+    def _where_from(self, name: str) -> str:
+        """The package of a function, class or module that is called `name` here; empty for anything else."""
+        thing = self.names.get(name, getattr(builtins, name, None))
+        if isinstance(thing, types.ModuleType):
+            return thing.__name__.partition(".")[0]
+        plain = (type, types.FunctionType, types.BuiltinFunctionType)
+        return str(thing.__module__).partition(".")[0] if isinstance(thing, plain) else ""
 
     def _check_imports(self, statement: Any) -> None:
         """Only modules of the standard library, or loaded ones from outside the workspace."""
