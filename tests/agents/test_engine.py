@@ -17,8 +17,8 @@ from soa_agents.settings import Limits, Price
 from soa_agents.swarm import budget
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.engine import Engine, Ports
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied
-from soa_agents.swarm.fold import begin, fold
+from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, JobResumed, Replied
+from soa_agents.swarm.fold import begin, fold, replay
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Selection
 
@@ -317,6 +317,25 @@ async def test_out_of_time() -> None:
     stop = await engine(all_of("a"), model, events, Limits(seconds=0.05)).run()
     assert "soa.limits.seconds" in stop.reason
     assert model.open == set()
+
+
+async def test_the_time_before_an_interruption_counts() -> None:
+    """Two spells of work of 40 and 30 seconds, nights between them: with 70 seconds there is none left."""
+    events: list[Event] = [
+        replace(started(TEXT, {}, ("f",), Limits(seconds=70.0), {}), time=1_000.0),
+        ActionStarted("a", ask("a"), 1, 0, time=1_010.0),
+        Replied("a", "Well.", "stop", Usage(), "m", 1_040.0),
+        JobResumed(50_000.0),
+        ActionStarted("b", ask("b"), 1, 0, time=50_000.0),
+        ActionFailed("b", "Lost.", 50_030.0),
+        JobResumed(90_000.0),
+    ]
+    late = replay(events)
+    assert late.seconds == 70.0
+    model = Gated()
+    ports = Ports(model, Expressions(PATH, TEXT, {}), ByKey(), lambda e: None, lambda state, event: None)
+    stop = await Engine(Wanting(all_of("c")), ports, late).run()
+    assert "soa.limits.seconds" in stop.reason and model.open == set()
 
 
 async def test_nothing_wanted_and_nothing_running_ends_it() -> None:
