@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from soa_agents.models.port import Message, Usage
 from soa_agents.settings import Limits, Price
+from soa_agents.swarm.actions import Ask
+from soa_agents.swarm.state import State
 
-REPLY_TOKENS = 2_000  # what a reply is reserved at: whole functions with their helpers
+REPLY_TOKENS = 2_000  # what a reply is reserved at least at: whole functions with their helpers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +27,22 @@ class Reserved:
         return Reserved(self.calls + other.calls, self.tokens + other.tokens, self.cost_usd + other.cost_usd)
 
 
-def estimate(messages: Sequence[Message], price: Price | None) -> Reserved:
-    """What one call is expected to use at most: UTF-8 bytes / 3 for the prompt, and room for a reply."""
-    prompt = prompt_tokens(messages)
-    cost = (prompt * price.input + REPLY_TOKENS * price.output) / 1e6 if price else 0.0
-    return Reserved(1, prompt + REPLY_TOKENS, cost)
+def estimate(state: State, messages: Sequence[Message], price: Price | None) -> Reserved:
+    """What one call is expected to use at most: its prompt, and room for a reply like the longest by now."""
+    prompt = math.ceil(prompt_tokens(messages) * calibration(state))
+    reply = max(REPLY_TOKENS, state.longest)
+    cost = (prompt * price.input + reply * price.output) / 1e6 if price else 0.0
+    return Reserved(1, prompt + reply, cost)
+
+
+def calibration(state: State) -> float:
+    """How many tokens the model counted for one that its prompts were estimated at; 1.0 before any reply."""
+    counted = state.spent.input_tokens
+    return counted / state.foreseen if counted and state.foreseen else 1.0
 
 
 def prompt_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens a prompt takes."""
+    """About how many tokens a prompt takes: UTF-8 bytes / 3, rather too many for code."""
     return sum(len(m.content.encode()) for m in messages) // 3
 
 
@@ -45,6 +56,42 @@ def over(limits: Limits, spent: Usage, reserved: Reserved) -> str:
     if limits.cost_usd is not None and cost > limits.cost_usd:
         return f"Stopped before {limits.cost_usd:.2f} US dollars were spent (soa.limits.costUsd)."
     return ""
+
+
+def in_turn(state: State, asks: Sequence[Ask]) -> list[Ask]:
+    """The asks in the order in which they may start: whose target, then whose agent was asked least often."""
+    calls = {agent: usage.calls for agent, usage in state.spent_by.items()}
+    of_root = Counter[str]()
+    for agent, number in calls.items():
+        of_root[state.root_of(agent)] += number
+    return sorted(asks, key=lambda ask: (of_root[state.root_of(ask.agent)], calls.get(ask.agent, 0)))
+
+
+def used(state: State, reserved: Mapping[str, Reserved]) -> dict[str, Reserved]:
+    """What each target has used, with what is `reserved`, by key, for its calls in flight."""
+    amounts = {target.function: Reserved() for target in state.job.targets}
+    for agent, usage in state.spent_by.items():
+        amounts[state.root_of(agent)] += Reserved(usage.calls, usage.tokens, usage.cost_usd or 0.0)
+    for key, amount in reserved.items():
+        amounts[state.root_of(state.keys[key].action.agent)] += amount
+    return amounts
+
+
+def held(limits: Limits, amounts: Mapping[str, Reserved], claiming: Collection[str], root: str) -> bool:
+    """Whether a target has had its share of a limit, and what is left is the share of others.
+
+    `amounts` are those of every target, `claiming` the targets that may still ask.
+    """
+    others = [amounts[each] for each in claiming if each != root]
+    for name in ("calls", "tokens", "cost_usd"):
+        limit = getattr(limits, name)
+        if limit is None:
+            continue
+        share, total = limit / len(amounts), sum(getattr(each, name) for each in amounts.values())
+        owed = sum(max(0.0, share - getattr(each, name)) for each in others)
+        if getattr(amounts[root], name) >= share and total + owed >= limit:
+            return True
+    return False
 
 
 def late(limits: Limits) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ class Engine:
                 if isinstance(wanted, Stop):
                     return wanted
                 await self._drop_unwanted(wanted)
-                reason = self._start(wanted)
+                reason = await self._start(wanted)
                 if not self._running:
                     return self._standing(reason or "The agents had nothing left to do.")
                 await self._wait()
@@ -79,7 +79,8 @@ class Engine:
         return Stop("passed" if len(proven) == len(roots) else "failed", reason, proven)
 
     async def _drop_unwanted(self, wanted: tuple[Action, ...]) -> None:
-        gone = [key for key in self._running if key not in {action.key for action in wanted}]
+        named = {action.key for action in wanted}
+        gone = [key for key in self._running if key not in named]
         tasks = [self._running.pop(key) for key in gone]
         for key, task in zip(gone, tasks, strict=True):
             self._reserved.pop(key, None)
@@ -92,17 +93,41 @@ class Engine:
                     task.result()
                 )  # it had ended before the cancelling reached it: a paid reply is kept
 
-    def _start(self, wanted: tuple[Action, ...]) -> str:
-        """Start new keys in the order given, as limits allow; returns the limit that held one back."""
-        held_back = ""
-        for action in wanted:
-            if action.key in self._running:
-                continue
-            if isinstance(action, Verify):
-                self._start_run(action)
-            else:
-                held_back = self._start_call(action) or held_back
+    async def _start(self, wanted: tuple[Action, ...]) -> str:
+        """Start new keys as limits allow; returns the limit that held one back.
+
+        What belongs to other targets is touched only when nothing else is left to do.
+        """
+        new = [action for action in wanted if action.key not in self._running]
+        for run in new:
+            if isinstance(run, Verify):
+                self._start_run(run)
+        asks = budget.in_turn(self.state, [action for action in new if isinstance(action, Ask)])
+        asking = {self.state.root_of(action.agent) for action in wanted if isinstance(action, Ask)}
+        held_back = await self._start_calls(asks, asking)
+        if asks and not self._running:
+            held_back = await self._start_calls(asks, set())
         return held_back
+
+    async def _start_calls(self, asks: Sequence[Ask], asking: Set[str]) -> str:
+        """Start calls in this order. Between two the loop goes round: the first request leaves at once."""
+        held_back = ""
+        for ask in asks:
+            if self._count(Ask) >= self.state.job.limits.parallel:
+                break
+            if not self._is_others(ask, asking):
+                held_back = self._start_call(ask) or held_back
+                await asyncio.sleep(0)
+        return held_back
+
+    def _is_others(self, ask: Ask, asking: Set[str]) -> bool:
+        """Whether targets that are `asking`, or have not asked yet, have a right to what this would use."""
+        limits, targets = self.state.job.limits, self.state.job.targets
+        if len(targets) == 1 or not asking:
+            return False
+        used = budget.used(self.state, self._reserved)
+        claiming = {root for root, amount in used.items() if root in asking or not amount.calls}
+        return budget.held(limits, used, claiming, self.state.root_of(ask.agent))
 
     def _start_run(self, verify: Verify) -> None:
         if self._count(Verify) < self._ports.test_runs:
@@ -111,10 +136,9 @@ class Engine:
             )
 
     def _start_call(self, ask: Ask) -> str:
-        if self._count(Ask) >= self.state.job.limits.parallel:
-            return ""
+        """Start one call, unless a limit is in the way: that one."""
         prompt = self._ports.prompter.prompt(self.state, ask)
-        reserve = budget.estimate(prompt.messages, self._ports.price)
+        reserve = budget.estimate(self.state, prompt.messages, self._ports.price)
         total = sum(self._reserved.values(), reserve)
         if reason := budget.over(self.state.job.limits, self.state.spent, total):
             return reason

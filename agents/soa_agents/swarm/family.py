@@ -58,7 +58,7 @@ def adopt(state: State, node: Node, written: Written) -> State:
         revision=node.revision + 1,
         children=(*(child.agent for child in helpers), *kept),
     )
-    after = _with_callees(replace(state, nodes=nodes), root_of(state, node.agent))
+    after = _with_callees(replace(state, nodes=nodes), state.root_of(node.agent))
     if len(after.nodes) > max(state.job.limits.agents, len(state.nodes)):
         room = max(0, state.job.limits.agents - len(state.nodes))
         raise ReplyError(
@@ -66,13 +66,6 @@ def adopt(state: State, node: Node, written: Written) -> State:
             "yourself, with their whole bodies, and send everything again."
         )
     return after
-
-
-def root_of(state: State, agent: str) -> str:
-    """The agent of the target that this one works for."""
-    while (parent := state.nodes[agent].parent) is not None:
-        agent = parent
-    return agent
 
 
 def _with_what_it_still_uses(written: Written, before: Written | None) -> Written:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from soa_agents.errors import CallFailed, ReplyError
+from soa_agents.models.port import Usage
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
+from soa_agents.swarm.budget import prompt_tokens
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import (
     ActionFailed,
@@ -96,7 +98,7 @@ def fold(state: State, event: Event) -> State:
         case Verified():
             return _verified(state, event)
         case ActionFailed():
-            return _close(replace(state, spent=state.spent + event.usage), event.key, failed=event.message)
+            return _close(_billed(state, event.key, event.usage), event.key, failed=event.message)
         case PromptRefused():
             return _too_long(state, event)
         case JobEnded():
@@ -117,11 +119,30 @@ def _timed(state: State, event: Event) -> State:
 
 def _started(state: State, event: ActionStarted) -> State:
     known = state.keys.get(event.key) or Progress(event.action)
-    return _put(state, event.key, replace(known, action=event.action, revision=event.revision))
+    foreseen = prompt_tokens(event.messages)
+    return _put(
+        state,
+        event.key,
+        replace(known, action=event.action, revision=event.revision, foreseen=foreseen),
+    )
+
+
+def _billed(state: State, key: str, usage: Usage) -> State:
+    """What a call has used, whatever came of it."""
+    if not usage.calls:
+        return state
+    agent, counted = state.keys[key].action.agent, bool(usage.input_tokens)
+    return replace(
+        state,
+        spent=state.spent + usage,
+        spent_by={**state.spent_by, agent: state.spent_by.get(agent, Usage()) + usage},
+        foreseen=state.foreseen + (state.keys[key].foreseen if counted else 0),
+        longest=max(state.longest, usage.output_tokens),
+    )
 
 
 def _replied(state: State, event: Replied) -> State:
-    state = replace(state, spent=state.spent + event.usage)
+    state = _billed(state, event.key, event.usage)
     progress = state.keys[event.key]
     ask = progress.action
     assert isinstance(ask, Ask)  # noqa: S101 - only asks are replied to

@@ -54,6 +54,7 @@ class Progress:
     text: str = ""  # feedback, or the source of advisory tests
     report: Report | None = None
     attempts: tuple[Attempt, ...] = ()
+    foreseen: int = 0  # tokens that its latest prompt was estimated at
     revision: int = 0
     stale: int = 0  # how often a write came too late for its specification
     refused: int = 0  # how often its prompt was too long for the model
@@ -85,6 +86,9 @@ class State:
     best: Mapping[str, Candidate] = field(default_factory=dict)  # by root
     texts: Mapping[str, str] = field(default_factory=dict)  # what candidates are assembled on
     spent: Usage = field(default_factory=Usage)
+    spent_by: Mapping[str, Usage] = field(default_factory=dict)  # by agent
+    foreseen: int = 0  # tokens that the prompts which were answered had been estimated at
+    longest: int = 0  # tokens of the longest reply
     root: str = ""
     ended: Stop | None = None
     room: int = 0  # tokens of the model's context, where it proved smaller than it was said to be
@@ -110,6 +114,12 @@ class State:
         yield node
         for child in node.children:
             yield from self.family(child)
+
+    def root_of(self, agent: str) -> str:
+        """The target that the agent works for."""
+        while (parent := self.nodes[agent].parent) is not None:
+            agent = parent
+        return agent
 
     def owned(self, root: str) -> frozenset[str]:
         """The FunctionIds, as text, of all functions that the root's family owns."""
