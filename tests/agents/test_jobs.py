@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -490,6 +491,40 @@ async def test_explain_shows_what_would_be_sent(tmp_path: Path) -> None:
     rows = await explain(start, "shop.py::total", "skeleton")
     assert any("test_two" in row.text for row in rows)
     assert all(row.tokens > 0 for row in rows)
+    assert (rows[0].section, "def total(items):" in rows[0].text) == ("instructions", False)
+
+
+PLANTED = "sk-planted-where-no-view-may-look"
+HIDDEN = {  # what lies beside the code and is none of it
+    ".env": f"KEY={PLANTED}\n",
+    ".env.py": f"KEY = '{PLANTED}'\n",
+    "id_rsa": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{PLANTED}\n",
+    "secrets.json": f'{{"key": "{PLANTED}"}}\n',
+    "local.py": f"KEY = '{PLANTED}'\n\n\ndef total_of_items(items):\n    return '{PLANTED}'\n",
+    "AGENTS.md": f"Our naming convention: {PLANTED}.\n",
+    ".venv/pyvenv.cfg": "home = /usr\n",
+    ".venv/lib/site.py": f"def total_of_items(items):\n    '{PLANTED}'\n",
+}
+
+
+@pytest.mark.parametrize("git", [True, False], ids=["in a repository", "without one"])
+def test_no_view_shows_what_is_ignored_or_secret(tmp_path: Path, git: bool) -> None:
+    """Settings that are imported, tests' data, notes and links to elsewhere included."""
+    root = tmp_path / "w"
+    root.mkdir()
+    uses = "import os\n\nfrom local import KEY, total_of_items\nfrom linked import OTHER\n\n" + SHOP
+    lay(root, {"shop.py": uses, "tests/test_shop.py": f"from local import KEY\n{TESTS}", **HIDDEN})
+    (root / ".gitignore").write_text(".env\nlocal.py\nAGENTS.md\n.venv/\nid_rsa\nsecrets.json\n")
+    (tmp_path / "elsewhere.py").write_text(f"OTHER = '{PLANTED}'\n")
+    (root / "linked.py").symlink_to(tmp_path / "elsewhere.py")
+    (root / "CLAUDE.md").symlink_to(tmp_path / "elsewhere.py")
+    if git:
+        subprocess.run(["git", "init", "-q", str(root)], check=True)
+    start = StartJob("x", "generate", (FolderRef("w", str(root)),), (), Settings(), {})
+    for step in ("skeleton", "code", "modify", "tests", "feedback"):
+        rows = asyncio.run(explain(start, "shop.py::total", step))
+        assert any("KEY" in row.text for row in rows)
+        assert [row.section for row in rows if PLANTED in row.text] == []
 
 
 async def test_a_result_survives_the_wire(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from soa_agents.swarm.views.skim import Skim
 
 _NOTES = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md", "CONTRIBUTING.rst")
+DOCUMENTS = (*_NOTES, "pyproject.toml")  # the files of a folder's root that say how its code is written
 _TELLING = re.compile(
     r"\bstyle (?!\()|convention|docstring|type hint|annotate|naming|line length|\bquotes\b|\bPEP ?\d", re.I
 )
