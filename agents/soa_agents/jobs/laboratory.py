@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 
 from soa_agents.jobs.relevant import Remembering
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.state import State
+from soa_agents.verify.aside import aside
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
@@ -48,10 +49,10 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
     """
     start, folder = place.start, place.folder_of(path)
     tests = start.settings.tests
-    sandbox = await asyncio.to_thread(agreed, tests.sandbox, start.sandbox_consent)
+    sandbox = await aside(partial(agreed, tests.sandbox, start.sandbox_consent))
     tests = replace(tests, sandbox=sandbox)
-    interpreter = await asyncio.to_thread(
-        find, folder.root, tests.interpreter, os.environ, start.interpreter_choice, tests.sandbox
+    interpreter = await aside(
+        partial(find, folder.root, tests.interpreter, os.environ, start.interpreter_choice, tests.sandbox)
     )
     runner = ColdRunner.open(
         folder.root, interpreter, tests, start.settings.limits, place.snapshot.prefix(folder)

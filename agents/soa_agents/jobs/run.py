@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from soa_agents import protocols
 from soa_agents.errors import Refused, SoaError, UsageError
@@ -28,6 +29,7 @@ from soa_agents.swarm.fold import fold, replay
 from soa_agents.swarm.job import JobResult, StartJob
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
+from soa_agents.verify.aside import aside
 from soa_agents.verify.guard import changes_tests
 from soa_agents.verify.report import Report, Selection
 from soa_agents.workspace.ids import FunctionId
@@ -108,7 +110,7 @@ class _Job:
         """The whole job, by its kind. Raises `SoaError` for what a person has to be told."""
         self._narrator.running()
         self._narrator.note("reading the workspace")
-        place = await asyncio.to_thread(open_workplace, self._start)
+        place = await aside(partial(open_workplace, self._start))
         if self._start.kind == "runTests":
             laboratory = await open_laboratory(place, self._start.targets[0].partition("::")[0])
             return await testing.run_tests(place, laboratory.runner)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from soa_agents.verify import environment
+from soa_agents.verify.aside import abandonable
 from soa_agents.verify.plan import (
     CHILDREN,
     CROWDED,
@@ -99,13 +100,15 @@ def run_briefly(command: Command, level: Layer) -> Ended:
             env={},
             start_new_session=True,
         )
-        try:
-            output, _ = process.communicate(timeout=command.seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            return Ended(process.returncode, output.decode("utf-8", "replace"), "time")
-        return Ended(process.returncode, output.decode("utf-8", "replace"))
+        why: Killed = ""
+        with abandonable(process):
+            try:
+                output, _ = process.communicate(timeout=command.seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                output, _ = process.communicate()
+                why = "time"
+        return Ended(process.returncode, output.decode("utf-8", "replace"), why)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
