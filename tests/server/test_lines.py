@@ -59,3 +59,11 @@ def test_any_position_is_an_offset_of_its_line(text: str, encoding: Encoding, li
 )
 def test_known_positions(text: str, encoding: Encoding, position: tuple[int, int], offset: int) -> None:
     assert LineIndex.of(text, encoding).offset(*position) == offset
+
+
+@given(TEXTS, TEXTS, st.data())
+def test_an_edited_index_is_that_of_the_new_text(text: str, new: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    edited = LineIndex.of(text, "utf-16").edited(start, end, new)
+    assert edited == LineIndex.of(text[:start] + new + text[end:], "utf-16")

@@ -139,7 +139,8 @@ def definitions(
     """Every complete `def` and `class` node in file order, with the scope it stands in.
 
     `declared` says that the whole file holds declarations, as a `.pyi` file does. `below` keeps to one of
-    these pairs and what is in it; without `nested`, what is in functions is left out.
+    these pairs and what is in it. Without `nested`, what is in functions is left out, and functions that may
+    be incomplete are not.
     """
     stack = [below or (syntax.root, Scope(declares=declared))]
     while stack:
@@ -147,12 +148,13 @@ def definitions(
         inner = scope
         kind = node.type
         if kind == "function_definition":
+            if not nested:
+                yield node, scope
+                continue
             name = name_of(syntax, node)
             if not name or _colon(node) is None:
                 continue
             yield node, scope
-            if not nested:
-                continue
             inner = Scope(f"{scope.prefix}{name}.<locals>.", None, scope.declares)
         elif kind == "class_definition":
             yield node, scope

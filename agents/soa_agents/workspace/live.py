@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from tree_sitter import Node
 
@@ -29,7 +30,7 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import Change, Span, Syntax, parse, reparse
+from soa_agents.workspace.syntax import Change, Span, Syntax, parse, reparse, start_of
 
 _DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(?:(def)|class)[ \t]+(\w+)[ \t]*[(:\[]", re.MULTILINE)
 _NAMED = re.compile(r"(?:async\s+)?def\s+(\w+)")
@@ -91,6 +92,8 @@ def followed(before: Live, text: str) -> Live:
     """The same text after a change."""
     if text == before.syntax.text:
         return before
+    if start_of(text) or start_of(before.syntax.text):
+        return opened(before.path, text)
     syntax, change = reparse(before.syntax, text)
     moved = [_moved(block, change) for block in before.blocks if not block.touches(change.before)]
     clear = moved
@@ -121,7 +124,7 @@ def _is_valid(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(text)
+            ast.parse(text[start_of(text) :])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
@@ -154,15 +157,20 @@ def _blocks(path: str, syntax: Syntax, known: Mapping[tuple[int, int], _Block]) 
         if node.type != "class_definition":
             place = syntax.span(with_decorators(node))
             block = known.get(place)
-            yield block if block and block.scope == scope else _block(path, syntax, node, scope)
+            if block is None or block.scope != scope:
+                block = _block(path, syntax, node, scope)
+            if block is not None:
+                yield block
 
 
-def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Block:
+def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Block | None:
     members = tuple(
         _member(path, syntax, inner, around)
         for inner, around in definitions(syntax, below=(node, scope))
         if inner.type != "class_definition"
     )
+    if not members:
+        return None
     return _Block(*syntax.span(with_decorators(node)), scope, members, clean=not node.has_error)
 
 
@@ -284,14 +292,17 @@ def _scanned(path: str, text: str, found: Iterable[_Block]) -> Iterator[_Block]:
     known = {block.members[0].function.name.start: block for block in found if block.clean}
     around: list[tuple[int, str]] = []  # the classes that a line is in: width, name
     inside = -1  # the width of the function that a line is in
-    end = 0  # of the last block
+    end = last = 0  # of the last block, of the last definition looked at
     for match in _DEFINITION.finditer(text):
         width = len(match[1].expandtabs())
         if match.start() < end or width > inside >= 0:
             continue
         inside = -1
-        while around and around[-1][0] >= width:
+        while around and (
+            around[-1][0] >= width or _outside(around[-1][0]).search(text, last, match.start())
+        ):
             around.pop()
+        last = match.end()
         if not match[2]:
             around.append((width, match[3]))
             continue
@@ -304,9 +315,14 @@ def _scanned(path: str, text: str, found: Iterable[_Block]) -> Iterator[_Block]:
             yield block
 
 
+@cache
+def _outside(width: int) -> re.Pattern[str]:
+    """The beginning of a line that something indented by `width` does not hold."""
+    return re.compile(rf"^[ \t]{{0,{width}}}[^\s#)\]}}]", re.MULTILINE)
+
+
 def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> _Block | None:
-    following = re.compile(rf"^[ \t]{{0,{len(match[1])}}}[^\s#)\]}}]", re.MULTILINE)
-    end = following.search(text, match.end())
+    end = _outside(len(match[1])).search(text, match.end())
     start = match.start()
     while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[
         :1
@@ -317,6 +333,8 @@ def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> _
     for node, _ in definitions(syntax, nested=False):
         if node.type == "function_definition":
             block = _block(path, syntax, node, scope)
+            if block is None:
+                return None
             signature = block.members[0].function.signature
             if _DEFINITION.search(syntax.text, signature.start + 1, signature.end):
                 return None  # never closed: it swallowed the definitions below

@@ -83,8 +83,10 @@ def language() -> Language:
 
 def parse(text: str) -> Syntax:
     """Parse Python source, however broken."""
-    data, continuations = _read(text)
-    return Syntax(text, data, Parser(language()).parse(data), continuations)
+    data = _read(text)
+    marked = (1, 2) if text.startswith(_BOM) else ()
+    found = () if len(data) == len(text) else (*marked, *_continuations(data, 0, len(data)))
+    return Syntax(text, data, Parser(language()).parse(data), found)
 
 
 class Change(NamedTuple):
@@ -97,9 +99,18 @@ class Change(NamedTuple):
 
 
 def reparse(syntax: Syntax, text: str) -> tuple[Syntax, Change]:
-    """Parse what a text became: only what the difference concerns is read again."""
-    data, continuations = _read(text)
+    """Parse what a text became: only what the difference concerns is read again.
+
+    Neither text begins with a byte order mark.
+    """
+    data = _read(text)
     start, end, new_end = _difference(syntax.data, data)
+    first, last = (bisect_left(syntax.continuations, at) for at in (start, end))
+    continuations = (
+        *syntax.continuations[:first],
+        *_continuations(data, start, new_end),
+        *[at + new_end - end for at in syntax.continuations[last:]],
+    )
     tree = syntax.tree.copy()
     points = (_point(syntax.data, start), _point(syntax.data, end), _point(data, new_end))
     tree.edit(start, end, new_end, *points)
@@ -113,18 +124,19 @@ def reparse(syntax: Syntax, text: str) -> tuple[Syntax, Change]:
     )
 
 
-def _read(text: str) -> tuple[bytes, tuple[int, ...]]:
-    """A text as the parser reads it, and where its continuation bytes are."""
+def _read(text: str) -> bytes:
+    """A text as the parser reads it."""
     data = text.encode("utf-8", "replace")  # a lone surrogate becomes one `?`, still one character
-    continuations = (
-        () if len(data) == len(text) else tuple(m.start() for m in re.finditer(rb"[\x80-\xbf]", data))
-    )
     # Tree-sitter knows neither a byte order mark nor `\r` as a line end; both are replaced at equal length.
     if text.startswith(_BOM):
         data = _BOM_LINES + data[3:]
     if b"\r" in data:
         data = re.sub(rb"\r(?!\n)", b"\n", data)
-    return data, continuations
+    return data
+
+
+def _continuations(data: bytes, start: int, end: int) -> Iterator[int]:
+    return (match.start() for match in re.compile(rb"[\x80-\xbf]").finditer(data, start, end))
 
 
 def _difference(old: bytes, new: bytes) -> tuple[int, int, int]:

@@ -100,6 +100,7 @@ class Documents:
     _open: dict[str, Document] = field(default_factory=dict)
     _outlines: dict[str, Outline] = field(default_factory=dict)
     _first: dict[str, Document] = field(default_factory=dict)  # as opened, until an outline is asked for
+    _lines: LineIndex | None = None  # of the last document that was edited
 
     def set_folders(self, roots: Iterable[Path]) -> None:
         """The workspace's folders, in the client's order; they get unique names."""
@@ -124,17 +125,18 @@ class Documents:
         """Replace ranges of a document one after the other; a range of None is the whole text."""
         before = self.get(uri)
         known = self._outlines.get(canonical(uri))
-        lines = known.lines if known is not None and known.document is before else None
         text = (MARK if before.marked else "") + before.text if before else ""
+        lines = known.lines if known is not None and known.lines.text == text else None
         for place, new in edits:
             if place is None:
-                text, lines = new, None
+                lines = LineIndex.of(new, self.encoding)
                 continue
-            if lines is None or text != lines.text:  # a marked text has its mark in it here
-                lines = LineIndex.of(text, self.encoding)
+            lines = lines or LineIndex.of(text, self.encoding)
             start, end = (lines.offset(*position) for position in place)
-            text = text[:start] + new + text[max(start, end) :]
-        self.change(uri, text, version)
+            lines = lines.edited(start, max(start, end), new)
+        if lines is not None:
+            self._lines = lines
+            self.change(uri, lines.text, version)
 
     def close(self, uri: str) -> None:
         """A document was closed; the disk's text counts again."""
@@ -161,7 +163,9 @@ class Documents:
         else:
             first = self._first.get(key, document).text
             live = followed(opened(path, first), document.text)
-        outline = Outline(document, path, document.lines(self.encoding), live)
+        read = self._lines is not None and self._lines.text is document.text
+        lines = self._lines if self._lines and read else document.lines(self.encoding)
+        outline = Outline(document, path, lines, live)
         if self._open.get(key) is document:
             self._outlines[key] = outline
             self._first.pop(key, None)

@@ -41,6 +41,21 @@ class LineIndex:
         starts = (0, *(end.end() for end in _ENDS.finditer(text)))
         return cls(text, starts, encoding, _units(MARK, encoding) if marked else 0)
 
+    def edited(self, start: int, end: int, new: str) -> LineIndex:
+        """The index after the characters from `start` to `end` were replaced; the other lines are kept.
+
+        A line's end of two characters may come together or apart at the edges: they are read again.
+        """
+        text = self.text[:start] + new + self.text[end:]
+        by = len(new) - (end - start)
+        first = bisect_right(self.starts, max(start - 1, 0))
+        last = bisect_right(self.starts, end + 1)
+        limit = self.starts[last] + by if last < len(self.starts) else len(text) + 1
+        between = _ENDS.finditer(text, self.starts[first - 1], limit)
+        read = [at for match in between if (at := match.end()) < limit]
+        starts = (*self.starts[:first], *read, *[at + by for at in self.starts[last:]])
+        return LineIndex(text, starts, self.encoding, self.lead)
+
     def position(self, offset: int) -> tuple[int, int]:
         """Line and code units before `offset`, both from 0; an offset outside the text is moved into it."""
         offset = min(max(offset, 0), len(self.text))

@@ -1,0 +1,148 @@
+"""Functions while a text is typed: as read anew whenever the text is whole, and none lost while it is not."""
+
+from __future__ import annotations
+
+import ast
+import random
+import sysconfig
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from soa_agents.workspace.functions import functions
+from soa_agents.workspace.live import followed, opened
+from soa_agents.workspace.syntax import parse
+
+STDLIB = Path(sysconfig.get_path("stdlib"))
+SHOP = '''"""A shop — with é."""
+from typing import overload, TYPE_CHECKING
+
+
+@overload
+def price(x: int) -> int: ...
+@overload
+def price(x: str) -> str: ...
+def price(x):
+    """One price."""
+    return x
+
+
+class Cart:
+    """What is bought."""
+
+    @property
+    def size(self):
+        return 1
+
+    @size.setter
+    def size(self, value):
+        def inner(): ...
+
+        return inner
+
+    async def pay(self): pass
+
+
+if TYPE_CHECKING:
+    def declared(): ...
+
+
+def last():
+    raise NotImplementedError
+'''
+PIECES = st.sampled_from(
+    ("x", " ", "\n", "    ", "é😀", "\r", '"""', "'", "(", ")", ":", "#", "\\\n", "@d\n", "def f():\n")
+) | st.sampled_from(
+    ("pass", "class A:\n", "if x", "    def g(self): ...\n", "@overload\ndef price(x): ...\n", "\ufeff")
+)
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES | st.just("")), min_size=1, max_size=8)
+BREAKS = {
+    "bracket": "    x = f(",
+    "square bracket": "    x = [",
+    "brace": "    x = {",
+    "string": "    x = 'abc",
+    "docstring": '    """abc',
+    "other docstring": "    x = '''",
+    "half if": "    if x",
+    "half def": "def half(",
+    "half class": "class Half",
+    "dedent": "x = 1",
+    "closed twice": "    )",
+    "half import": "from x import (",
+    "half lambda": "    x = lambda",
+    "half f-string": "    x = f'{",
+}
+
+
+def is_whole(text: str) -> bool:
+    """For Python and for the parser read anew, which does not know all of it."""
+    try:
+        ast.parse(text.removeprefix("\ufeff"))
+    except (SyntaxError, ValueError):
+        return False
+    return not parse(text).root.has_error
+
+
+@settings(max_examples=60, deadline=None)
+@given(EDITS)
+@example([(0.0, 0, "\ufeff"), (0.5, 3, "\r")])
+def test_edits_leave_what_is_read_anew(edits: list[tuple[float, int, str]]) -> None:
+    text, live = SHOP, opened("a.py", SHOP)
+    assert live.functions == functions("a.py", SHOP)
+    for place, gone, new in edits:
+        at = int(place * len(text))
+        text = text[:at] + new + text[at + gone :]
+        live = followed(live, text)
+        if is_whole(text):
+            assert live.functions == functions("a.py", text)
+        starts = [function.span.start for function in live.functions]
+        assert starts == sorted(starts)
+        for function in live.functions:
+            assert 0 <= function.span.start <= function.name.start <= function.span.end <= len(text)
+    back = followed(live, SHOP)
+    assert back.functions == functions("a.py", SHOP)
+
+
+def sample(count: int) -> list[Path]:
+    """Files of the standard library with some functions, always the same ones."""
+    known = sorted(path for path in STDLIB.glob("*.py") if 8_000 < path.stat().st_size < 60_000)
+    return random.Random(5).sample(known, count)
+
+
+@pytest.mark.parametrize("path", sample(8), ids=lambda path: path.name)
+def test_no_break_loses_a_function_elsewhere(path: Path) -> None:
+    text = path.read_text("utf-8")
+    whole = opened("a.py", text)
+    target = whole.functions[len(whole.functions) // 2]
+    elsewhere = {
+        f.id: text[f.span.start : f.span.end]
+        for f in whole.functions
+        if not f.span.start <= target.span.start <= f.span.end
+    }
+    at = text.index("\n", target.signature.end) + 1
+    for broken in BREAKS.values():
+        typed = text[:at] + broken + "\n" + text[at:]
+        live = followed(whole, typed)
+        found = {f.id: typed[f.span.start : f.span.end] for f in live.functions}
+        assert {name: found.get(name) for name in elsewhere} == elsewhere, broken
+        assert followed(live, text).functions == whole.functions
+
+
+def test_a_text_that_is_opened_broken_is_searched_by_its_lines() -> None:
+    text = SHOP.replace("def price(x):\n", "def price(x:\n")
+    names = [f.id.qualname for f in opened("a.py", text).functions]
+    assert {"Cart.size", "Cart.size#2", "Cart.size.<locals>.inner", "Cart.pay", "last"} <= {*names}
+
+
+def test_the_function_that_is_typed_is_mended_from_the_tree() -> None:
+    live = opened("a.py", SHOP)
+    text = SHOP.replace("return 1", "return (1")
+    live = followed(live, text)
+    text = text.replace("raise NotImplementedError", "return 2")
+    live = followed(live, text)
+    assert live.syntax.root.has_error
+    stubs = {f.id.qualname for f in live.functions if f.is_stub}
+    assert "last" not in stubs and "Cart.pay" in stubs
+    text = text.replace("def last", "def final")
+    assert "final" in {f.id.qualname for f in followed(live, text).functions}
