@@ -20,7 +20,8 @@ from soa_agents.swarm.fold import begin, replay
 from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.ledger import Ledger, path_of
 from soa_agents.swarm.state import State
-from soa_agents.swarm.views.view import Row, Viewer, tokens
+from soa_agents.swarm.views.fitting import tokens
+from soa_agents.swarm.views.view import Row, Viewer
 from soa_agents.swarm.views.view import explain as rows
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import tests_reaching
