@@ -5,7 +5,7 @@ import { inhost } from './inhost.mjs';
 import { neovim } from './neovim.mjs';
 import { scenarios } from './scenarios.mjs';
 import { trust } from './trust.mjs';
-import { Code, installedServer, Model, ROOT, workspace } from './workbench.mjs';
+import { Code, fake, installedServer, Model, ROOT, workspace } from './workbench.mjs';
 
 const [file, ...names] = process.argv.slice(2);
 const vsix = path.resolve(file);
@@ -20,7 +20,7 @@ const failed = [];
 
 async function inOneProfile(chosen) {
   if (!chosen.length) return;
-  const code = await Code.start({ folder, vsix: [vsix] });
+  const code = await Code.start({ folder, vsix: [vsix, fake(`${folder}-fakes`, 'test.nowhere', 'nowhere', ['onFileSystem:nowhere'])] });
   console.log(`VS Code is up after ${seconds(began)}`);
   const shared = new Shared(code, chosen.filter(each => each.project && !each.alone));
   try {
@@ -41,7 +41,8 @@ class Shared {
 
   async open() {
     if (this.window) return this.window;
-    const projects = this.chosen.flatMap(each => (each.also ? [each, each.also] : [each]));
+    const spare = { name: 'spare', project: { files: { 'notes.txt': '' } } }; // there are several folders, whatever was chosen
+    const projects = [spare, ...this.chosen].flatMap(each => (each.also ? [each, each.also] : [each]));
     const folders = projects.map(({ name, project }) => ({ path: workspace(path.join(work, name), project.files) }));
     const target = path.join(work, 'all.code-workspace');
     fs.writeFileSync(target, JSON.stringify({ folders }));
@@ -69,7 +70,7 @@ async function inAProject(code, shared, scenario) {
     if (!alone) test.window = await shared.open();
     code.machine({ 'soa.model.name': `${name}-model`, 'soa.model.baseUrl': test.model.url, ...scenario.settings });
     test.window ??= await code.open(name, place, { file: test.target });
-    if (!alone) await test.window.openFile(test.target);
+    if (!alone) await test.window.openFile(place, scenario.file);
     await test.window.status().filter({ hasText: `SoA ${name}-model` }).waitFor({ timeout: 180_000 }); // the extension has the settings
     await test.window.page.locator('.editor-instance .view-line').first().waitFor();
     await scenario.run(test);

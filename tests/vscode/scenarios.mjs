@@ -41,6 +41,22 @@ export const scenarios = [
     },
   },
   {
+    name: 'virtual',
+    /** A workspace that lies on no disk: the extension stays off, and the editor says why. */
+    async run({ code, open, workspace }) {
+      code.machine({});
+      const folder = workspace({ 'virtual.code-workspace': JSON.stringify({ folders: [{ uri: 'nowhere:/project' }] }) });
+      const window = await open(path.join(folder, 'virtual.code-workspace'));
+      await window.folders(['nothing.py']);
+      assert.equal(await window.offers('SoA: Show Log'), false, 'nothing of it is in the palette');
+      await window.command('Extensions: Show Installed Extensions');
+      await window.page.locator('.extension-list-item').filter({ hasText: 'SoA' }).first().click();
+      await window.shot('virtual');
+      await window.page.locator('.extension-editor').filter({ hasText: 'needs its files on a disk' }).waitFor();
+      assert.deepEqual(code.logs().length, code.earlier, 'it is not active');
+    },
+  },
+  {
     name: 'generate',
     project: basket,
     file: BASKET,
@@ -80,7 +96,7 @@ export const scenarios = [
     project: basket,
     file: BASKET,
     /** The closing message's buttons, the diff and then Undo; in the view an agent's prompts and function. */
-    async run({ target, window }) {
+    async run({ folder, target, window }) {
       await window.cursor(4);
       await window.command('SoA: Generate Function');
       const closing = window.toast('total passes');
@@ -102,7 +118,7 @@ export const scenarios = [
       await window.page.locator('.monaco-diff-editor .line-insert').first().waitFor();
       await window.shot('diff');
       await window.press(window.toast('total passes'), 'Undo');
-      await window.openFile(target);
+      await window.openFile(folder, BASKET);
       await window.line('...').waitFor();
       await window.save();
       await onDisk(target, text => text === basket.files[BASKET], 'Undo takes everything back');
@@ -296,7 +312,7 @@ export const scenarios = [
       await window.cursor(4);
       await window.act('Generate with SoA');
       await window.toast('SoA: total').waitFor();
-      await window.openFile(path.join(other, SLUG));
+      await window.openFile(other, SLUG);
       await window.cursor(4);
       await window.act('Regenerate with SoA');
       await window.command('SoA: Show Agents');

@@ -1,9 +1,7 @@
 // With Workspace Trust on: nothing of SoA runs in a folder that is not trusted, and it starts in one that is.
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BASKET, basket } from './projects.mjs';
-import { until } from './until.mjs';
 import { Code, workspace } from './workbench.mjs';
 
 export async function trust(folder, vsix, server) {
@@ -14,7 +12,7 @@ export async function trust(folder, vsix, server) {
     const window = await code.open('trust', place, { file: path.join(place, BASKET) });
     await window.line('def total').waitFor();
     await window.page.locator('.statusbar-item').filter({ hasText: 'Restricted Mode' }).waitFor();
-    await sleep(3000); // in which it would start
+    assert.equal(await window.offers('SoA: Show Log'), false, 'nothing of it is in the palette');
     assert.deepEqual(code.logs(), [], 'the extension is not active');
     await window.command('Workspaces: Manage Workspace Trust');
     await window.page.locator('.workspace-trust-editor .monaco-button').filter({ hasText: /^Trust$/ }).first().click();

@@ -36,17 +36,29 @@ export class Window {
     await this.pick(title);
   }
 
+  /** Whether the palette has a command. */
+  async offers(title) {
+    await this.quick('F1', `>${title}`);
+    const nothing = this.row('No matching');
+    await this.row(title).or(nothing).first().waitFor();
+    const found = !(await nothing.isVisible());
+    await this.page.keyboard.press('Escape');
+    return found;
+  }
+
   /** A row of the open quick pick. */
   row(text) {
     return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
   }
 
-  /** A file of the disk in the editor; its whole path needs no search. */
-  async openFile(file) {
+  /** A file of a folder of the workspace in the editor; files of that name in other folders are offered beside it. */
+  async openFile(folder, file) {
     const name = path.basename(file);
-    await this.quick('Control+P', file);
-    await this.pick(name);
+    const place = this.page.locator('.label-description').filter({ hasText: new RegExp(`(^|/)${path.basename(folder)}( •|/|$)`) });
+    await this.quick('Control+P', path.join(folder, file));
+    await this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).filter({ has: place }).first().click();
     await this.page.locator('.tab.active').filter({ hasText: name }).waitFor();
+    await this.page.locator('.breadcrumbs-control').filter({ hasText: path.basename(folder) }).first().waitFor();
     await this.page.locator('.editor-instance .view-line').first().waitFor();
   }
 

@@ -173,6 +173,27 @@ async function forget(folder) {
   fs.renameSync(kept, storage);
 }
 
+/** A .vsix of one script of `fakes/`, as an extension with that name. */
+export function fake(folder, id, script, activationEvents) {
+  const [publisher, name] = id.split('.');
+  const place = path.join(folder, `${script}-source`);
+  const manifest = { name, publisher, version: '1.0.0', engines: { vscode: '^1.104.0' }, main: './extension.js', activationEvents };
+  const code = fs.readFileSync(path.join(ROOT, `tests/vscode/fakes/${script}.js`), 'utf8');
+  workspace(path.join(place, 'extension'), { 'package.json': JSON.stringify(manifest), 'extension.js': code });
+  const ended = spawnSync(PYTHON, ['-m', 'zipfile', '-c', 'fake.vsix', 'extension'], { cwd: place, encoding: 'utf8' });
+  if (ended.status !== 0) throw new Error(ended.stderr);
+  return path.join(place, 'fake.vsix');
+}
+
+/** A virtual environment with the packages of the project's. */
+export function environment(folder) {
+  const made = spawnSync(PYTHON, ['-m', 'venv', '--without-pip', folder], { encoding: 'utf8' });
+  if (made.status !== 0) throw new Error(made.stderr);
+  const packages = 'import sysconfig; print(sysconfig.get_path("purelib"))';
+  const [own, shared] = [path.join(folder, 'bin/python'), PYTHON].map(python => spawnSync(python, ['-c', packages], { encoding: 'utf8' }).stdout.trim());
+  fs.writeFileSync(path.join(own, 'shared.pth'), `${shared}\n`);
+}
+
 /** The server that the extension installed in a profile, for other profiles to use. */
 export function installedServer(folder) {
   const storage = path.join(folder, STORAGE);

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
+import { promisify } from 'node:util';
+import { brotliDecompress } from 'node:zlib';
 import * as vscode from 'vscode';
 import * as interpreter from './interpreter';
 import { run } from './processes';
@@ -23,7 +25,7 @@ export async function serverCommand(context: vscode.ExtensionContext, log: vscod
 
 async function packedWheel(context: vscode.ExtensionContext): Promise<string> {
   const folder = path.join(context.extensionPath, 'dist');
-  const name = (await fs.readdir(folder)).find(each => each.endsWith('.whl'));
+  const name = (await fs.readdir(folder)).find(each => each.endsWith('.whl.br'));
   if (!name) throw new SetupFailed('This build of the extension holds no server. Install a complete .vsix, or set soa.server.command.');
   return path.join(folder, name);
 }
@@ -62,10 +64,12 @@ function setUp(folder: string, wheel: string, log: vscode.LogOutputChannel): The
     await fs.rm(folder, { recursive: true, force: true });
     await fs.mkdir(path.dirname(folder), { recursive: true });
     await step('making it', python, ['-m', 'venv', folder]);
-    const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', wheel];
+    const unpacked = path.join(folder, path.basename(wheel, '.br'));
+    if (!abort.signal.aborted) await fs.writeFile(unpacked, await promisify(brotliDecompress)(await fs.readFile(wheel)));
+    const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', unpacked];
     await step('installing the server and what it needs', path.join(scripts(folder), executable('python')), pip);
     if (abort.signal.aborted) return false;
-    await fs.writeFile(path.join(folder, MARK), JSON.stringify({ python, wheel: path.basename(wheel) }));
+    await fs.writeFile(path.join(folder, MARK), JSON.stringify({ python, wheel: path.basename(unpacked) }));
     return true;
   });
 }

@@ -1,5 +1,7 @@
 // Runs inside the extension host: commands, settings and the bridge to the editor's models.
 const assert = require('node:assert');
+const fs = require('node:fs');
+const path = require('node:path');
 const vscode = require('vscode');
 const { model } = require('./extension.js');
 
@@ -41,6 +43,26 @@ const TESTS = {
     await until(async () => (await titles(uri)).includes('Generate with SoA'), 'the action is offered again');
   },
 
+  async 'tests run with the interpreter that is selected in the editor'({ soa }) {
+    const root = vscode.workspace.workspaceFolders[0].uri;
+    const uri = vscode.Uri.joinPath(root, 'where.py');
+    const document = await vscode.workspace.openTextDocument(uri);
+    const apis = ['ms-python.vscode-python-envs', 'ms-python.python'].map(id => vscode.extensions.getExtension(id).activate());
+    const [environments, python] = await Promise.all(apis);
+    const chosen = async (api, name) => {
+      api.choose(name && path.join(root.fsPath, '..', name, 'bin/python'));
+      const argument = { uri: uri.toString(), qualname: 'where', version: document.version };
+      const { jobId } = await vscode.commands.executeCommand('soa.runTests', argument);
+      await until(() => soa.jobs.get(jobId)?.state === 'done', 'the tests have run');
+      await until(() => vscode.languages.getDiagnostics(uri).length, 'the failing test is a diagnostic');
+      return vscode.languages.getDiagnostics(uri)[0].message;
+    };
+    assert.match(await chosen(environments, 'first'), /'first' == 'nowhere'/);
+    assert.match(await chosen(environments, 'second'), /'second' == 'nowhere'/);
+    environments.choose(undefined);
+    assert.match(await chosen(python, 'first'), /'first' == 'nowhere'/, 'the older extension is asked where the newer has nothing chosen');
+  },
+
   async 'the editor has a model to offer'() {
     const found = await vscode.lm.selectChatModels({ vendor: 'test' });
     assert.deepEqual(found.map(each => each.id), ['writer']);
@@ -71,6 +93,27 @@ const TESTS = {
     assert.equal(document.getText(), STUB);
   },
 
+  async 'a setting that starts another server waits for the running job'({ soa, uri, document }) {
+    const before = vscode.workspace.getConfiguration('soa').get('server.command');
+    const other = path.join(vscode.workspace.workspaceFolders[0].uri.fsPath, '../other-soa');
+    fs.symlinkSync(before, other);
+    let answer;
+    model.answer = text => (text.includes('Step: skeleton') ? new Promise(resolve => (answer = resolve)) : 'Nothing to add.');
+    const { jobId } = await generate(uri, document);
+    await until(() => answer, 'the model is asked');
+    const changed = new Promise(resolve => vscode.workspace.onDidChangeConfiguration(event => event.affectsConfiguration('soa.server.command') && resolve()));
+    await set('server.command', other);
+    await changed;
+    assert.equal(soa.jobs.get(jobId).state, 'running');
+    assert.ok(serves(before) && !serves(other), 'the server that works is left alone');
+    answer(REPLY);
+    await until(() => soa.jobs.get(jobId).state === 'done', 'the job is done');
+    assert.equal(soa.jobs.get(jobId).verdict, 'passed');
+    await until(() => serves(other) && !serves(before), 'the other server takes over');
+    assert.ok(await soa.ready());
+    await vscode.commands.executeCommand('undo');
+  },
+
   async 'a model that fails is told in one sentence'({ soa, uri, document }) {
     model.answer = async () => {
       throw new Error('the quota\nis used up');
@@ -92,15 +135,26 @@ function set(key, value) {
   return vscode.workspace.getConfiguration('soa').update(key, value, vscode.ConfigurationTarget.Global);
 }
 
+/** Whether a process serves that was started by this command. */
+function serves(command) {
+  return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).some(id => {
+    try {
+      return fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(`${command} serve`);
+    } catch {
+      return false; // it has ended meanwhile
+    }
+  });
+}
+
 async function titles(uri) {
   const found = await vscode.commands.executeCommand('vscode.executeCodeActionProvider', uri, new vscode.Range(0, 5, 0, 5));
   return found.map(action => action.title);
 }
 
 async function until(holds, what) {
-  const end = Date.now() + 60000;
+  const end = Date.now() + 90000;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within 60 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not within 90 s: ${what}`);
     await new Promise(resolve => setTimeout(resolve, 50));
   }
 }
