@@ -87,10 +87,15 @@ class Places:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
+        self._known: dict[str, str | None] = {}
 
     def relative(self, path: str) -> str | None:
         """The path below the folder, or None when it lies elsewhere or belongs to an installation."""
-        path = os.path.realpath(path)
+        if path not in self._known:
+            self._known[path] = self._relative(os.path.realpath(path))
+        return self._known[path]
+
+    def _relative(self, path: str) -> str | None:
         if not path.startswith(self.root + os.sep):
             return None
         if any(part in ("site-packages", "dist-packages") for part in path.split(os.sep)):

@@ -38,7 +38,10 @@ early: Recorder | None = None  # the one that was started before anything else, 
 
 
 class Recorder:
-    """Gathers (file name, first line) of functions below `root`; writes them to `shared` outside `owner`."""
+    """Gathers (file name, first line) of functions below `root`; writes them to `shared` outside `owner`.
+
+    Without `shared` nothing is recorded.
+    """
 
     def __init__(self, root: str, shared: str, owner: int | None = None) -> None:
         self.root = root.rstrip(os.sep) + os.sep
@@ -47,30 +50,36 @@ class Recorder:
         self.since: set[tuple[str, int]] = set()
         self.written: set[tuple[str, int]] = set()
         self._wanted: dict[str, str] = {}
-        self._tool: int | None = None
+        self._tools: list[int] = []
+        self._seen: list[Any] = []  # the code behind `since`, which has fallen silent
         self._offset = 0
 
     def start(self) -> None:
-        """Begin; with `sys.monitoring` where there is a free place, else with the slower profile hook."""
-        if self is early:
+        """Begin; with `sys.monitoring` where there is room, else with the slower profile hook.
+
+        One tool meets all code, each piece once. Only the workspace's own is then met again, by the second:
+        waking everything up for each test would cost more than many a test.
+        """
+        if self is early or not self.shared:
             return
         monitoring: Any = getattr(sys, "monitoring", None)
         free = [] if monitoring is None else [n for n in (4, 3, 2, 1) if monitoring.get_tool(n) is None]
-        if not free:
+        if len(free) < 2:
             threading.setprofile(self._profile)
             sys.setprofile(self._profile)
             return
-        tool = self._tool = free[0]
-        monitoring.use_tool_id(tool, "soa")
-        monitoring.register_callback(tool, monitoring.events.PY_START, self._started)
-        monitoring.set_events(tool, monitoring.events.PY_START)
+        self._tools = free[:2]
+        for tool, heard in zip(self._tools, (self._first, self._again)):  # noqa: B905 - Python 3.9
+            monitoring.use_tool_id(tool, "soa")
+            monitoring.register_callback(tool, monitoring.events.PY_START, heard)
+        monitoring.set_events(self._tools[0], monitoring.events.PY_START)
 
     def take(self) -> set[tuple[str, int]]:
         """The functions that ran since the last call, and those that other processes have written."""
         found, self.since = self.since, set()
-        if self._tool is not None:
-            getattr(sys, "monitoring").restart_events()  # noqa: B009 - not in the oldest Python that reads this
-        elif sys.getprofile() is None:  # a test took the hook away
+        if self._tools:
+            self._wake()
+        elif self.shared and sys.getprofile() is None:  # a test took the hook away
             sys.setprofile(self._profile)
         return found | self._from_others()
 
@@ -88,27 +97,44 @@ class Recorder:
         pairs = (line.rpartition(SEPARATOR) for line in whole.decode("utf-8", "replace").splitlines())
         return {(name, int(number)) for name, _, number in pairs if number.isdigit()}
 
-    def _started(self, code: Any, offset: int) -> object:
+    def _first(self, code: Any, offset: int) -> object:
+        monitoring: Any = getattr(sys, "monitoring")  # noqa: B009 - not in the oldest Python that reads this
+        if self._saw(code):
+            monitoring.set_local_events(self._tools[1], code, monitoring.events.PY_START)
+        return monitoring.DISABLE
+
+    def _again(self, code: Any, offset: int) -> object:
         self._saw(code)
+        self._seen.append(code)
         return getattr(sys, "monitoring").DISABLE  # noqa: B009 - likewise
+
+    def _wake(self) -> None:
+        """Have code that was disabled when it ran heard again."""
+        seen, self._seen = self._seen, []
+        monitoring: Any = getattr(sys, "monitoring")  # noqa: B009 - likewise
+        for code in seen:
+            monitoring.set_local_events(self._tools[1], code, 0)
+            monitoring.set_local_events(self._tools[1], code, monitoring.events.PY_START)
 
     def _profile(self, frame: Any, event: str, argument: object) -> None:
         if event == "call":
             self._saw(frame.f_code)
 
-    def _saw(self, code: Any) -> None:
+    def _saw(self, code: Any) -> bool:
+        """Note a function; whether it is the workspace's own."""
         name = code.co_filename
         path = self._wanted.get(name)
         if path is None:
             path = self._wanted[name] = self._inside(name)
         if not path or code.co_name.startswith("<"):
-            return
+            return False
         pair = (path, code.co_firstlineno)
         if self.owner == os.getpid():
             self.since.add(pair)
         elif pair not in self.written:
             self.written.add(pair)
             self._write(pair)
+        return True
 
     def _inside(self, name: str) -> str:
         """The real path when it is the workspace's own code, else an empty string."""
