@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,22 @@ def test_imports_point_one_way(module: str) -> None:
 def test_a_library_has_its_own_place(library: str) -> None:
     users = {m for m in SOURCES for n in imports(m) if n.split(".")[0] == library}
     assert not {m for m in users if not among(m, ONLY_IN[library])}
+
+
+def launched() -> set[str]:
+    """What the launcher of the jail is made of, and what is copied into jails beside the tests."""
+    found = [f"soa_agents.verify.{name}" for name in ("jail", "layers", "attacks", "startup", "recorder")]
+    for module in found:
+        found += [n for n in imports(module) if n in SOURCES and n.count(".") == 2 and n not in found]
+    return set(found)
+
+
+@pytest.mark.parametrize("module", sorted(launched()))
+def test_the_launcher_and_its_like_need_only_the_standard_library(module: str) -> None:
+    """It starts with -S, without anything that is installed; and what is not there cannot be attacked."""
+    needed = {name.partition(".")[0] for name in imports(module)} - {"soa_agents", "soa_kernel"}
+    assert needed <= sys.stdlib_module_names
+    assert not {n for n in imports(module) if n.startswith("soa_agents.") and n.count(".") == 2} - launched()
 
 
 @pytest.mark.parametrize("library", ["git", "openai"])

@@ -189,8 +189,10 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
     """Run `worker`; when it ends, or we are told to, end everything that it started."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
+    child = 0
+
     def deserted(*_: object) -> None:
-        reaper.end_all()
+        reaper.end_all(child)
         _clear(plan)
 
     _die_with_engine(plan, deserted)
@@ -198,7 +200,7 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
     while True:
         pid, status = os.wait()
         if pid == child:
-            reaper.end_all()
+            reaper.end_all(child)
             os._exit(reaper.exit_code(status))
 
 

@@ -13,6 +13,7 @@ import platform
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +100,9 @@ def syscall(name: str, *args: Any) -> int:
 
 
 def prctl(option: int, value: int) -> None:
-    """Set one property of this process."""
+    """Set one property of this process; elsewhere than on Linux there are none."""
+    if sys.platform != "linux":
+        return
     check(LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 

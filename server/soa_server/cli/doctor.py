@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -129,16 +130,36 @@ async def _local(here: Workspace) -> tuple[Finding, ...]:
 async def _sandbox(here: Workspace) -> tuple[Finding, ...]:
     from soa_agents.verify import probe
 
-    status = await asyncio.to_thread(probe.try_out)
-    layers = f" Layers: {', '.join(status.layers)}." if status.layers else ""
     if here.settings.tests.sandbox == "scrubbed":
         sentence = (
             "Switched off by tests.sandbox = scrubbed: tests run unprotected with an emptied environment."
         )
         return (Finding("sandbox", sentence, None),)
-    good = bool(status.layers)
-    todo = "enable user namespaces or Landlock, or pass --sandbox scrubbed where you trust the code."
-    return (Finding("sandbox", f"{status.sentence}{layers}", good, "" if good else todo),)
+    status = await asyncio.to_thread(probe.try_out)
+    if status.level == "none":
+        todo = "enable user namespaces or Landlock, or pass --sandbox scrubbed where you trust the code."
+        return (Finding("sandbox", status.sentence, False, todo), *_unproven())
+    sentence = f"{status.sentence} All attacks failed just now. Layers: {', '.join(status.layers)}."
+    found = [Finding("sandbox", sentence)]
+    if status.level == "landlock":
+        found.append(
+            Finding("sandbox", f"{WITHOUT_NAMESPACES} The reason: {'; '.join(status.refused)}.", None)
+        )
+    return tuple(found)
+
+
+WITHOUT_NAMESPACES = (
+    "Without user namespaces tests cannot open sockets, terminals or shared memory, files keep their modes "
+    "and times, and every candidate is run from the start, as no test server is safe."
+)
+UNPROVEN = {
+    "darwin": "A sandbox-exec profile for macOS is written but was not proven, so it is not used.",
+    "win32": "A Job Object for Windows is written but was not proven, so it is not used.",
+}
+
+
+def _unproven() -> tuple[Finding, ...]:
+    return (Finding("sandbox", UNPROVEN[sys.platform], None),) if sys.platform in UNPROVEN else ()
 
 
 async def _git(here: Workspace) -> tuple[Finding, ...]:
