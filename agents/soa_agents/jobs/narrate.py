@@ -100,6 +100,7 @@ class Narrator:
     def _family(self, state: State, agent: str) -> None:
         """Children that came or went with a reply."""
         alive = {node.agent for root in state.job.targets for node in state.family(root.function)}
+        alive |= {node.agent for node in state.nodes.values() if node.is_member}
         for child in state.nodes[agent].children:
             if child not in self.said:
                 self._agent(state, child, "waiting")
@@ -156,6 +157,8 @@ def tally(results: tuple[TestResult, ...] | list[TestResult]) -> Tally:
 
 
 def _role(node: Node) -> str:
+    if node.is_member:
+        return node.role or "member"
     return "mother" if node.parent is None or node.children else "child"
 
 

@@ -16,7 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, meta
 
 from soa_agents.models.port import Message, Step
 
-STEPS: tuple[Step, ...] = ("skeleton", "code", "modify", "tests", "feedback", "stubs")
+STEPS: tuple[Step, ...] = (
+    *("skeleton", "code", "modify", "tests", "feedback", "stubs"),
+    *("plan", "intent", "judge"),
+)
 _SHARED = ("system.md", "retry.md")
 
 

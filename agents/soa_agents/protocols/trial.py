@@ -21,23 +21,30 @@ class Round:
     about: str = ""
 
 
-def next_round(state: State) -> Round | tuple[Ask | Verify, ...] | Stop:
-    """The round the root is in, or what its last trial calls for instead of another one."""
+def next_round(state: State, *, patient: bool = False) -> Round | tuple[Ask | Verify, ...] | Stop:
+    """The round the root is in, or what its last trial calls for instead of another one.
+
+    Who is `patient` counts rounds in another way, and what was tried before may be tried again.
+    """
     n = 0
     while state.finished(judge.trial_key(state.root, n)):
         n += 1
     if n == 0:
         return Round(0)
-    met = outcome(state, n - 1)
+    met = outcome(state, n - 1, patient=patient)
     return Round(n, met) if isinstance(met, str) else met
 
 
-def trial(state: State, n: int) -> Verify:
-    """The test run on what the family has written by now, docstring examples of all its agents included."""
-    written = candidate.pieces(state, state.root)
+def trial(state: State, n: int, author: str = "") -> Verify:
+    """The test run on what the family has written by now, docstring examples of all its agents included.
+
+    `author` is the member of the root's team whose version it is.
+    """
+    writer = author or _author(state, n)
+    written = candidate.pieces(state, writer)
     renamed = candidate.renamed(state, written)
     called = dict(renamed)
-    shown = [called.get(n.agent, n.function) for n in state.family(state.root) if _has_examples(state, n)]
+    shown = [called.get(a.agent, a.function) for a in state.family(writer) if _has_examples(state, a)]
     return Verify(
         key=judge.trial_key(state.root, n),
         candidate=candidate.files_of(state.texts, written),
@@ -45,10 +52,17 @@ def trial(state: State, n: int) -> Verify:
         purpose="candidate",
         agent=state.root,
         renamed=renamed,
+        author="" if writer == state.root else writer,
     )
 
 
-def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
+def _author(state: State, n: int) -> str:
+    """Who wrote what the trial `n` was about."""
+    known = state.keys.get(judge.trial_key(state.root, n))
+    return (known.action.author if known and isinstance(known.action, Verify) else "") or state.root
+
+
+def outcome(state: State, n: int, *, patient: bool = False) -> tuple[Ask | Verify, ...] | Stop | str:
     """What the trial `n` means: the end, one more run before the end, or the key of the red report to go by.
 
     Everything affected runs once more before a green candidate is accepted; what it breaks sends it back.
@@ -61,18 +75,18 @@ def outcome(state: State, n: int) -> tuple[Ask | Verify, ...] | Stop | str:
     if verdict == "failed" and (again := judge.newly_failing(state, n)):
         return again
     if verdict != "failed" and judge.owes_final(state, report) and _final(state, n).selection != _NOTHING:
-        met = _whole(state, n)
+        met = _whole(state, n, patient)
         if met is not None:
             return met
     if verdict == "passed":
         wrong = [r for r in judge.examples(state, report) if not r.passed]
-        if wrong and n == 0 and state.job.limits.rounds > 0:
+        if wrong and n == 0 and state.job.limits.rounds > 0 and not patient:
             return key  # one round for an example that its own tests contradict; then it is only named
         return Stop("passed", accepted=(state.root,))
-    return unproven(state) if verdict == "untested" else _again(state, n, key)
+    return unproven(state) if verdict == "untested" else _again(state, n, key, patient)
 
 
-def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
+def _whole(state: State, n: int, patient: bool) -> tuple[Verify, ...] | Stop | str | None:
     """The run of everything else that is affected: still to be made, red, or (None) nothing broken.
 
     What is red there and was never seen before is run once unchanged: it may have been red all along. What
@@ -90,11 +104,13 @@ def _whole(state: State, n: int) -> tuple[Verify, ...] | Stop | str | None:
     confirmed = trial is not None and judge.confirms(state, trial, whole)
     if confirmed and not broken and not judge.spoilt(whole):
         return None
-    return judge.red_once(state, last) or _again(state, n, last.key)
+    return judge.red_once(state, last) or _again(state, n, last.key, patient)
 
 
-def _again(state: State, n: int, key: str) -> Stop | str:
+def _again(state: State, n: int, key: str, patient: bool) -> Stop | str:
     """The red report to go by, unless the rounds are used up or lead nowhere."""
+    if patient:
+        return key
     stuck = judge.stuck(state, n)
     if n < state.job.limits.rounds and not stuck:
         return key
@@ -113,22 +129,25 @@ def give_up(state: State, reason: str = "") -> Stop:
 
 def unproven(state: State) -> tuple[Ask | Verify, ...] | Stop:
     """Nothing runs the function: tests that the agent writes herself go along, as advice."""
-    root = state.root
-    ask = Ask(f"{root}:tests", root, "tests", str(state.nodes[root].function), about=judge.trial_key(root, 0))
+    root, author = state.root, _author(state, 0)
+    ask = Ask(
+        f"{root}:tests", author, "tests", str(state.nodes[root].function), about=judge.trial_key(root, 0)
+    )
     written = state.finished(ask.key)
     if written is None:
         return (ask,)
     stop = Stop("untested", accepted=(root,))
     if written.failed:
         return stop
-    run = advice(state, f"{root}:advice", state.nodes[root], written.text)
+    run = advice(state, f"{root}:advice", state.nodes[author], written.text)
     return stop if state.finished(run.key) else (run,)
 
 
 def advice(state: State, key: str, node: Node, tests: str) -> Verify:
     """A run of tests that an agent wrote, on the whole candidate."""
     path = state.target.advice
-    files = dict(candidate.files_of(state.texts, candidate.pieces(state, state.root)))
+    author = node.agent if node.is_member else state.root
+    files = dict(candidate.files_of(state.texts, candidate.pieces(state, author)))
     return Verify(
         key=key,
         candidate=tuple(sorted({**files, path: tests}.items())),
@@ -156,4 +175,4 @@ def _final(state: State, n: int) -> Verify:
 
 
 def _has_examples(state: State, node: Node) -> bool:
-    return ">>>" in node.spec or (node.agent == state.root and state.target.has_examples)
+    return ">>>" in node.spec or (str(node.function) == state.root and state.target.has_examples)

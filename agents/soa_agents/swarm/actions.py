@@ -17,7 +17,8 @@ class Ask:
     """A model call: `agent` takes `step` for the function `target` (a FunctionId as text).
 
     `about` is the key of the test run it answers to, `observation` the key of the feedback it goes by: the
-    agent's own, or for a Child her Mother's.
+    agent's own, or for a Child her Mother's. `note` is what the protocol tells the agent besides. An agent
+    that is none of the job's yet joins with its first call, as a member of the target's team.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Ask:
     target: str
     about: str = ""
     observation: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Verify:
     selection: Selection
     purpose: Literal["candidate", "agent", "advice", "final", "again"] = "candidate"
     agent: str = ""  # whose tests these are, where they are one agent's
+    author: str = ""  # the member of the agent's team whose version is tried, where it is not her own
     renamed: tuple[tuple[str, FunctionId], ...] = ()
 
 

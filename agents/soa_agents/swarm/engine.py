@@ -14,6 +14,7 @@ from soa_agents.settings import Price
 from soa_agents.swarm import budget
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, PromptRefused, Replied, Verified
+from soa_agents.swarm.family import with_members
 from soa_agents.swarm.fold import fold
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
@@ -62,6 +63,8 @@ class Engine:
                 wanted = self._protocol.ready(self.state)
                 if isinstance(wanted, Stop):
                     return wanted
+                asked = (action for action in wanted if isinstance(action, Ask))
+                self.state = with_members(self.state, asked)
                 await self._drop_unwanted(wanted)
                 reason = await self._start(wanted)
                 if not self._running:

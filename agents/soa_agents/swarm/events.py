@@ -68,6 +68,7 @@ class JobStarted:
     seed: int
     time: float  # seconds since the epoch
     modules: dict[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()  # that agents took in earlier jobs, the most frequent first
 
 
 @dataclass(frozen=True, slots=True)

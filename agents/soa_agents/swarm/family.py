@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,12 +17,41 @@ from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
 
+_MARKS = (":", "/", ">", "#")  # what follows a target in the keys and names of its agents
+
 
 def source_of(texts: Mapping[str, str], function: FunctionId) -> str:
     """The dedented source of a function as the workspace has it, or nothing when it is no function."""
     text = texts.get(function.path, "")
     found = next((f for f in functions(function.path, text) if f.id == function), None)
     return dedented(text, found) if found else ""
+
+
+def with_members(state: State, asks: Iterable[Ask]) -> State:
+    """The state in which everybody who is asked is there: members of a team join with their first call."""
+    new = {ask.agent: ask for ask in asks if ask.agent not in state.nodes}
+    if not new:
+        return state
+    members = {agent: _member(state, agent, ask.target) for agent, ask in new.items()}
+    return replace(state, nodes={**state.nodes, **members})
+
+
+def _member(state: State, agent: str, target: str) -> Node:
+    known = state.nodes[target]
+    return Node(agent, known.function, known.spec, parent=target, depth=state.job.limits.depth)
+
+
+def afresh(state: State) -> State:
+    """The state in which every target that is not proven begins anew: nothing written, nothing asked."""
+    roots = [t.function for t in state.job.targets if not ((b := state.best.get(t.function)) and b.proven)]
+    begun = tuple(f"{root}{mark}" for root in roots for mark in _MARKS)
+    nodes = {agent: node for agent, node in state.nodes.items() if not agent.startswith(begun)}
+    for root in roots:
+        nodes[root] = Node(
+            root, state.nodes[root].function, source_of(state.texts, state.nodes[root].function)
+        )
+    keys = {key: progress for key, progress in state.keys.items() if not key.startswith((*begun, "together"))}
+    return replace(state, nodes=nodes, keys=keys)
 
 
 def expectation(state: State, node: Node, ask: Ask) -> Expect:

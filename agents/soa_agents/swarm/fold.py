@@ -26,7 +26,8 @@ from soa_agents.swarm.events import (
     Replied,
     Verified,
 )
-from soa_agents.swarm.family import adopt, expectation, source_of
+from soa_agents.swarm.family import adopt, afresh, expectation, source_of, with_members
+from soa_agents.swarm.replies import choices
 from soa_agents.swarm.replies import reply as replies
 from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
 from soa_agents.verify.report import Report
@@ -118,6 +119,8 @@ def _timed(state: State, event: Event) -> State:
 
 
 def _started(state: State, event: ActionStarted) -> State:
+    if isinstance(event.action, Ask):
+        state = with_members(state, (event.action,))
     known = state.keys.get(event.key) or Progress(event.action)
     foreseen = prompt_tokens(event.messages)
     return _put(
@@ -163,7 +166,11 @@ def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
             written = replies.read_code(event.text, event.finish, expectation(state, node, ask))
             if written.abstained:
                 return _close(state, ask.key, failed=f"{node.agent} abstained: {written.abstained}")
-            return _close(adopt(state, node, written), ask.key)
+            if node.is_member:
+                node = replace(node, role=choices.role(event.text) or node.role)
+            return _close(adopt(state, node, written), ask.key, text=node.role)
+        case "plan" | "intent" | "judge":
+            return _decided(state, ask, event)
         case "tests":
             module = state.job.modules.get(node.function.path, "")
             tests = replies.read_tests(event.text, event.finish, node.function, module)
@@ -173,6 +180,18 @@ def _taken(state: State, ask: Ask, node: Node, event: Replied) -> State:
             return _close(replace(state, nodes=nodes), ask.key)
         case _:
             return _close(state, ask.key, text=replies.read_prose(event.text, event.finish))
+
+
+def _decided(state: State, ask: Ask, event: Replied) -> State:
+    match ask.step:
+        case "plan":
+            choices.plan(event.text, event.finish)
+        case "intent":
+            choices.intent(event.text, event.finish)
+        case _:
+            if choices.goes_on(event.text, event.finish):
+                state = afresh(state)
+    return _close(state, ask.key, text=event.text)
 
 
 def _stubs(state: State, node: Node, event: Replied) -> Written:
@@ -225,7 +244,7 @@ def _verified(state: State, event: Verified) -> State:
     if report is None or verify.agent not in state.nodes:
         return state
     if verify.purpose == "candidate":
-        return _keep_best(state, state.scope(verify.agent), report)
+        return _keep_best(state, state.scope(verify.agent), report, verify.author or verify.agent)
     if verify.purpose == "final":
         return _prove_best(state, verify.agent, key.removesuffix(judge.before_key("")))
     return state
@@ -254,11 +273,11 @@ def _prove_best(state: State, root: str, final: str) -> State:
     return replace(state, best={**state.best, root: settled})
 
 
-def _keep_best(state: State, scope: State, report: Report) -> State:
+def _keep_best(state: State, scope: State, report: Report, author: str) -> State:
     verdict = judge.verdict(scope, report)
     new = Candidate(
         root=scope.root,
-        pieces=candidate.pieces(state, scope.root),
+        pieces=candidate.pieces(state, author),
         report=report,
         verdict=verdict,
         score=judge.score(scope, report),

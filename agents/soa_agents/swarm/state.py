@@ -34,6 +34,12 @@ class Node:
     before: Written | None = None  # the revision before this one: what a Child is shown of her Mother
     revision: int = 0
     children: tuple[str, ...] = ()
+    role: str = ""  # the part that a member of a team chose or was given
+
+    @property
+    def is_member(self) -> bool:
+        """Whether it belongs to the team of its parent's function, and has none of its own."""
+        return self.parent == str(self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Progress:
     action: Ask | Verify
     done: bool = False
     failed: str = ""  # one sentence when it ended without a result
-    text: str = ""  # feedback, or the source of advisory tests
+    text: str = ""  # feedback, the source of advisory tests, a decision as JSON, the role of who wrote
     report: Report | None = None
     attempts: tuple[Attempt, ...] = ()
     foreseen: int = 0  # tokens that its latest prompt was estimated at

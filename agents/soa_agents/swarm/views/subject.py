@@ -69,6 +69,7 @@ class Subject:
             Section("spec", (self._spec(old),)),
             of_text("class_says", around.said_by_class(focus) if self.class_describes() else "", 1500),
             Section("old", (old,)),
+            of_text("note", self.ask.note, 8000, 3000),
             Section("import_line", (self._import_line() if self.ask.step == "tests" else "",)),
         )
 
@@ -144,7 +145,7 @@ class Subject:
 
     def _told(self) -> Report | None:
         """The failing report: of the run that the ask is about, or for a first rewrite the baseline's."""
-        target = next((t for t in self.state.job.targets if t.function == self.node.agent), None)
+        target = next((t for t in self.state.job.targets if t.function == self.ask.target), None)
         report = self.report
         if report is None and target is not None and target.goal == "regenerate":
             report = self.state.baseline

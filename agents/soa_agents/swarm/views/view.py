@@ -43,6 +43,7 @@ class View:
     in_class: bool = False
     helpers_as_stubs: bool = False  # parts may be left to other authors
     has_examples: bool = False
+    chooses_role: bool = False  # a member of a team, who contributes what she will
     notes: str = ""
     header: str = ""
     types: str = ""
@@ -63,10 +64,11 @@ class View:
     report: str = ""
     mother_feedback: str = ""
     feedback: str = ""
+    note: str = ""  # what the protocol tells the agent
     import_line: str = ""
 
 
-_SECTIONS = tuple(f.name for f in fields(View)[14:])
+_SECTIONS = tuple(f.name for f in fields(View)[15:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def _bare(subject: Subject, viewer: Viewer) -> View:
         in_class=subject.file.class_named(subject.function.qualname) is not None,
         helpers_as_stubs=subject.node.depth < subject.state.job.limits.depth,
         has_examples=">>>" in subject.node.spec,
+        chooses_role=subject.node.is_member,
     )
 
 
