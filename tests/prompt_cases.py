@@ -11,6 +11,7 @@ from soa_agents.swarm.actions import Ask, Verify
 from soa_agents.swarm.code import Definition, Written
 from soa_agents.swarm.events import JobStarted, Target
 from soa_agents.swarm.state import Attempt, Node, Progress, State
+from soa_agents.swarm.views.elsewhere import by_word
 from soa_agents.swarm.views.view import Viewer
 from soa_agents.verify.report import Frame, Report, Selection, TestResult
 from soa_agents.workspace.functions import dedented, functions
@@ -228,7 +229,7 @@ def viewer(texts: Mapping[str, str] = TEXTS, context_tokens: int = 16_000) -> Vi
         context_tokens,
         documents={"AGENTS.md": AGENTS_MD},
         python="3.12",
-        known=tuple(f.id for p, t in texts.items() if "test" not in p for f in functions(p, t)),
+        known=by_word(f.id for p, t in texts.items() if "test" not in p for f in functions(p, t)),
     )
 
 

@@ -8,6 +8,7 @@ from pathspec import GitIgnoreSpec
 
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.swarm.views.conventions import DOCUMENTS
+from soa_agents.swarm.views.elsewhere import by_word
 from soa_agents.swarm.views.view import Viewer
 from soa_agents.verify.brief import for_model
 from soa_agents.workspace import repository
@@ -35,7 +36,7 @@ def viewer(place: Workplace, path: str, python: str) -> Viewer:
         tests_for=lambda function: tests_reaching(place.graph, function).direct,
         documents=_documents(root),
         python=python,
-        known=tuple(known),
+        known=by_word(known),
     )
 
 

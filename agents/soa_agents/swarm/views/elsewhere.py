@@ -5,6 +5,7 @@ As in `material`, every function looks at a handful of files and returns a bound
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
@@ -17,7 +18,8 @@ from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file
 from soa_agents.workspace.syntax import parse, walk
 
-_IMPORTED, _USEFUL = 8, 5
+_IMPORTED, _USEFUL = 8, 3
+_RARE = 20  # functions with a word in their names that it still tells apart
 _WHOLE = 3  # short functions that are quoted whole
 _SHORT_CALLER = 900  # characters of a caller that is quoted whole
 
@@ -126,23 +128,38 @@ def _calls(code: str, name: str) -> str:
     return "\n".join(quoted + (["    ..."] if last < len(lines) - 1 else []))
 
 
+def by_word(functions: Iterable[FunctionId]) -> Mapping[str, tuple[FunctionId, ...]]:
+    """The functions that may be suggested, by the words of their names; private and nested ones are none."""
+    found: defaultdict[str, list[FunctionId]] = defaultdict(list)
+    for each in functions:
+        if not each.name.startswith("_") and "<locals>" not in each.qualname:
+            for word in name_parts(each.name):
+                found[word].append(each)
+    return {word: tuple(named) for word, named in found.items()}
+
+
 def useful(
     focus: Focus,
     texts: Mapping[str, str],
-    known: Sequence[FunctionId],
+    known: Mapping[str, Sequence[FunctionId]],
     shown: frozenset[FunctionId],
 ) -> tuple[Piece, ...]:
-    """A few functions of other modules whose names share telling words with the function."""
+    """A few functions of other modules whose names share telling words with the function.
+
+    `known` are functions by the words of their names. A word of many names tells nothing by itself, so that
+    a large workspace does not suggest more than a small one.
+    """
     own = name_parts(focus.function.name)
     spoken = frozenset(w.lower() for w in focus.words)
+    shared = Counter(each for word in own for each in known.get(word, ()))
+    telling = {each for word in own if len(known.get(word, ())) <= _RARE for each in known.get(word, ())}
     scored = []
-    for each in known:
-        hidden = each.name.startswith("_") or "<locals>" in each.qualname
-        if each.path == focus.function.path or each in shown or hidden:
+    for each, common in shared.items():
+        if each.path == focus.function.path or each in shown or (common == 1 and each not in telling):
             continue
         parts = name_parts(each.name)
-        score = 2 * len(parts & own) + len(parts & spoken) - 0.25 * len(parts)
-        if parts & own and score >= 1.5:
+        score = 2 * common + len(parts & spoken) - 0.25 * len(parts)
+        if score >= 1.5:
             scored.append((-score, each))
     chosen = (each for _, each in sorted(scored)[:_USEFUL])
     found = ((f.name, skim(f.path, texts.get(f.path, "")), f.qualname) for f in chosen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from soa_agents.models.port import Message, Prompt, Step
@@ -94,7 +94,7 @@ class Viewer:
     in FunctionId. `for_model` puts a report into at most so many characters for a function's author.
     `tests_for` gives the node ids of tests that reach a function. `documents` are texts of files in the
     folder's root by name (`AGENTS.md`, `CONTRIBUTING.md`, `pyproject.toml`). `python` is the version of the
-    workspace's interpreter, `known` the functions that may be suggested, tests left out.
+    workspace's interpreter, `known` the functions that may be suggested, tests left out, by their words.
     """
 
     texts: Mapping[str, str]
@@ -104,7 +104,7 @@ class Viewer:
     tests_for: Callable[[FunctionId], Iterable[str]] = lambda function: ()
     documents: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
-    known: tuple[FunctionId, ...] = ()
+    known: Mapping[str, Sequence[FunctionId]] = field(default_factory=dict)
 
     def prompt(self, state: State, ask: Ask) -> Prompt:
         """The conversation for a model call, with the replies of this key that broke their format.
