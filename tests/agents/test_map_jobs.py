@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from soa_agents.verify import report as verify_report
 from soa_agents.verify.report import Overlay, Report, Selection, TestResult
 from soa_agents.verify.testmap import Recalled, recall
 from soa_agents.workspace.ids import FunctionId
-from verify_place import runner
+from verify_place import own_python, runner
 
 TOTAL, REGISTER = FunctionId("shop.py", "total"), FunctionId("shop.py", "register")
 FILES = {
@@ -139,3 +140,15 @@ async def test_thousands_of_tests_can_be_asked_for(root: Path) -> None:
     many = tuple(f"test_named.py::test_{n:04}_{'x' * 50}" for n in range(3000))
     report = await runner(root).run({}, Selection((NAMED, *many)))
     assert Counter(r.outcome for r in report.tests) == {"passed": 1, "missing": 3000}
+
+
+async def test_the_last_run_of_a_candidate_is_not_recorded_again(root: Path) -> None:
+    """Where that costs nothing it is all the same; else what its trial ran is what it runs."""
+    asked = Asked(replace(runner(root), interpreter=replace(own_python(), version="3.11.0")))
+    remembering = Remembering(asked, opened(root, "generate", str(TOTAL)))
+    change = {"shop.py": FILES["shop.py"].replace(" + 1", "")}
+    trial = await remembering.run(change, Selection((HIDDEN,)))
+    final = await remembering.run(change, Selection((HIDDEN, NAMED), cold=True))
+    assert [run.recorded for run in asked.selections] == [True, False]
+    assert trial.tests[0].ran == (TOTAL,)
+    assert {r.nodeid: r.ran for r in final.tests} == {HIDDEN: (TOTAL,), NAMED: ()}

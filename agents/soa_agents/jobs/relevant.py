@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from soa_agents.jobs.workplace import Workplace
@@ -16,7 +16,7 @@ from soa_agents.swarm.actions import Stop, Verify
 from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.state import State
 from soa_agents.verify.recorder import names_of
-from soa_agents.verify.report import Overlay, Report, Selection, TestRunner
+from soa_agents.verify.report import Overlay, Report, Selection, TestResult, TestRunner
 from soa_agents.verify.testmap import Recalled, Seen, recall, remember
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import Reaching, tests_reaching
@@ -104,15 +104,25 @@ def _names(tests: Sequence[Seen]) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Remembering:
-    """A TestRunner that remembers what each test ran, where nothing but open buffers lies over the disk."""
+    """A TestRunner that remembers what each test ran, where nothing but open buffers lies over the disk.
+
+    The last run of a candidate, and what is looked at again for its sake, need not be recorded once more.
+    """
 
     runner: TestRunner
     place: Workplace
+    _ran: dict[int, dict[str, TestResult]] = field(default_factory=dict)  # of each candidate that was tried
 
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         """Run `tests` on the disk with `overlay` over it."""
-        began = time.time()
-        report = await self.runner.run(overlay, tests)
+        began, key = time.time(), hash(frozenset(overlay.items()))
+        known = self._ran.get(key, {})
+        if tests.cold and (known or not overlay):
+            report = await self.runner.run(overlay, replace(tests, recorded=False))
+            report = replace(report, results=tuple(_as_recorded(known, r) for r in report.results))
+        else:
+            report = await self.runner.run(overlay, tests)
+            self._ran[key] = {r.nodeid: replace(r, message="", frames=(), output="") for r in report.results}
         if not overlay:
             await self.keep(report, overlay, began)
         return report
@@ -135,3 +145,11 @@ class Remembering:
             return None if saved else self.place.snapshot.text(path)
 
         await asyncio.to_thread(remember, self.place.test_map, text, report)
+
+
+def _as_recorded(known: Mapping[str, TestResult], result: TestResult) -> TestResult:
+    """A result that was not recorded, with what its test ran before."""
+    before = known.get(result.nodeid)
+    if before is None or result.ran or result.support:
+        return result
+    return replace(result, ran=before.ran, support=before.support)

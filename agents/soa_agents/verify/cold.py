@@ -27,6 +27,7 @@ from soa_agents.workspace.snapshot import encode_like, read_text
 
 TEXT_CAP = 4000  # characters of one message, and of one test's output
 _GRACE = 4.0  # seconds that the plugin has to interrupt a test before the whole run is killed
+_TOLD_ALL = (0, 1)  # pytest's exit statuses when every test has reported: all passed, some failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class ColdRunner:
         if not (tests.everything or named):
             return Report(tuple(records.missing(tests.tests, [])))
         session = records.Session()
-        command = self._command(files, asked, named if not tests.everything else ())
+        command = self._command(files, asked, named if not tests.everything else (), tests.recorded)
         async with jailed(command, self.level) as running:
             await self._listen(running, session)
             ended = await running.ended()
@@ -112,13 +113,16 @@ class ColdRunner:
         """pytest's arguments, for these files."""
         return ("-p", PLUGIN, *self.settings.args, *(f"./{name}" for name in named))
 
-    def _command(self, files: Mapping[str, bytes], asked: Asked, named: tuple[str, ...]) -> Command:
+    def _command(
+        self, files: Mapping[str, bytes], asked: Asked, named: tuple[str, ...], recorded: bool
+    ) -> Command:
         request = self.request(asked)
         return Command(
             interpreter=self.interpreter.path,
             arguments=("-m", "pytest", *self.arguments(named)),
             folder=self.root,
             files=files,
+            variables={} if recorded or self.interpreter.records_freely else {"SOA_RAN": ""},
             request=json.dumps(request),
             memory_mb=self.limits.memory_mb,
             seconds=self.limits.seconds,
@@ -131,6 +135,9 @@ class ColdRunner:
             patience = self.settings.timeout_seconds + _GRACE if session.running else None
             try:
                 session.add(await asyncio.wait_for(anext(lines), patience))
+                if session.status in _TOLD_ALL:
+                    running.kill()  # what pytest still does is for a terminal
+                    return
             except StopAsyncIteration:
                 return
             except TimeoutError:

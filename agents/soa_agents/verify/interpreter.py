@@ -41,6 +41,11 @@ class Interpreter:
     version: str
     pytest_version: str
 
+    @property
+    def records_freely(self) -> bool:
+        """Whether it costs next to nothing to record what runs; otherwise a run takes twice as long."""
+        return tuple(int(part) for part in self.version.split(".")[:2]) >= (3, 12)
+
 
 def find(
     folder: Path,

@@ -54,6 +54,7 @@ class Selection:
     doctests: tuple[FunctionId, ...] = ()
     everything: bool = False
     cold: bool = False  # in a new process, whatever quicker way there is: what is about to be offered
+    recorded: bool = True  # what each test ran is wanted; it is told in any case where that costs nothing
 
 
 # Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files,

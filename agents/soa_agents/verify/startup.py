@@ -55,6 +55,6 @@ def _hand_over() -> None:
 
 if "SOA_MOVED" in os.environ:
     _mend_paths(os.environ["SOA_MOVED"])
-if "SOA_RAN" in os.environ and ("SOA_RESULTS" not in os.environ or _COLLECTS):
+if os.environ.get("SOA_RAN") and ("SOA_RESULTS" not in os.environ or _COLLECTS):
     _record()
 _hand_over()
