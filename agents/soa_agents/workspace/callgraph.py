@@ -48,6 +48,8 @@ class CallGraph:
                 if bound.attribute and bound.name not in (bound.attribute, "*"):
                     self._aliases[bound.attribute].add(bound.name)
         self._named: dict[str, _Named] = {}
+        self._uses: dict[str, defaultdict[str, list[tuple[str, str]]]] = {}
+        self._mentioning: dict[tuple[str, str], frozenset[str]] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
         self._below: dict[Thing, set[Thing]] = {}
         self._above: dict[Thing, set[Thing]] = {}
@@ -104,6 +106,22 @@ class CallGraph:
         near = self.modules.importers(function.path) | {function.path} if files is None else files
         loose = self._who_names(function.name).loose
         return set().union(*(loose[path] for path in loose.keys() & near))
+
+    def tests_mentioning(self, function: FunctionId) -> set[str]:
+        """The node ids of the tests among `mentions`."""
+        loose = self._who_names(function.name).loose
+        if not loose:
+            return set()
+        near = self.modules.importers(function.path)
+        found: set[str] = set()
+        for path in loose:
+            if self.facts[path].is_test and (path in near or path == function.path):
+                key = (function.name, path)
+                if key not in self._mentioning:
+                    named = (self.tests.get(each, ()) for each in loose[path])
+                    self._mentioning[key] = frozenset(chain.from_iterable(named))
+                found |= self._mentioning[key]
+        return found
 
     def users_of_class(self, thing: Thing) -> set[FunctionId]:
         """The code that names a class, a subclass of it, or something inside one of them."""
@@ -219,21 +237,26 @@ class CallGraph:
 
     def _sort_in(self, found: _Named, path: str, spelling: str, loose: bool) -> None:
         """Put those who spell it in a file where they belong."""
-        for qualname, uses in _code(self.facts[path]):
-            for use in uses:
-                if spelling not in use:
-                    continue
-                before, here, _ = f".{use}.".partition(f".{spelling}.")
-                if not here:
-                    continue
-                thing = self.names.resolve(User(path, qualname), f"{before}.{spelling}"[1:])
-                if thing is None:
-                    if loose and before:
-                        found.loose[path].add(FunctionId(path, qualname))
-                elif thing.kind == "class":
-                    found.classes[thing].add(FunctionId(path, qualname))
-                elif thing.kind == "function":
-                    found.functions[FunctionId(thing.path, thing.qualname)].add(FunctionId(path, qualname))
+        for qualname, use in self._uses_in(path).get(spelling, ()):
+            before = f".{use}.".partition(f".{spelling}.")[0]
+            thing = self.names.resolve(User(path, qualname), f"{before}.{spelling}"[1:])
+            if thing is None:
+                if loose and before:
+                    found.loose[path].add(FunctionId(path, qualname))
+            elif thing.kind == "class":
+                found.classes[thing].add(FunctionId(path, qualname))
+            elif thing.kind == "function":
+                found.functions[FunctionId(thing.path, thing.qualname)].add(FunctionId(path, qualname))
+
+    def _uses_in(self, path: str) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """By each name that a file spells: the code that uses it, and how it is written there."""
+        if path not in self._uses:
+            found = self._uses[path] = defaultdict(list)
+            for qualname, uses in _code(self.facts[path]):
+                for use in uses:
+                    for name in {*use.split(".")}:
+                        found[name].append((qualname, use))
+        return self._uses[path]
 
     def _called(self, thing: Thing) -> FunctionId | None:
         if thing.kind == "class":

@@ -21,9 +21,19 @@ class Modules:
                 self._named[name].append(path)
         self._importers: dict[str, set[str]] | None = None
         self._closures: dict[str, frozenset[str]] = {}
+        self._files: dict[tuple[str, str], str | None] = {}
 
     def file(self, module: str, importer: str) -> str | None:
-        """The file that `import module` means in the file `importer`; None for modules from elsewhere."""
+        """The file that `import module` means in the file `importer`; None for modules from elsewhere.
+
+        It is the same for all files of a folder.
+        """
+        key = (module, _folder(importer))
+        if key not in self._files:
+            self._files[key] = self._file(module, importer)
+        return self._files[key]
+
+    def _file(self, module: str, importer: str) -> str | None:
         if not module.startswith("."):
             candidates = self._named.get(module, ())
             if len(candidates) < 2:
@@ -33,11 +43,12 @@ class Modules:
         folder = _folder(importer)
         for _ in range(len(module) - len(name) - 1):
             folder = _folder(folder)
-        return self._at(posixpath.join(folder, *name.split(".")) if name else folder)
+        inner = name.replace(".", "/")
+        return self._at(f"{folder}/{inner}" if folder and inner else folder or inner)
 
     def submodule(self, package: str, name: str) -> str | None:
         """The file of the module `name` in the package whose `__init__.py` is `package`."""
-        return self._at(posixpath.join(_folder(package), name)) if _is_package(package) else None
+        return self._at(f"{package[: -len('__init__.py')]}{name}") if _is_package(package) else None
 
     def importers(self, path: str) -> frozenset[str]:
         """Every file that imports `path`, directly or through others. A conftest counts as imported."""
@@ -70,7 +81,7 @@ class Modules:
 
     def _at(self, place: str) -> str | None:
         """The package or module at a path without its ending."""
-        for path in (posixpath.join(place, "__init__.py"), f"{place}.py"):
+        for path in (f"{place}/__init__.py" if place else "__init__.py", f"{place}.py"):
             if path in self._facts:
                 return path
         return None

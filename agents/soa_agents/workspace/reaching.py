@@ -42,7 +42,7 @@ def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
 
 def direct_tests(graph: CallGraph, function: FunctionId) -> tuple[str, ...]:
     """The tests that name `function` themselves; when none does, those that name its class."""
-    found = _nodeids(graph, graph.users(function) | graph.mentions(function))
+    found = _nodeids(graph, graph.users(function)) | graph.tests_mentioning(function)
     return tuple(sorted(found or _nodeids(graph, _users_of_owner(graph, function))))
 
 
