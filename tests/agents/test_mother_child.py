@@ -375,6 +375,27 @@ async def test_several_targets_are_written_apart_and_proven_together() -> None:
     assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
 
 
+async def test_a_stub_that_two_targets_call_is_written_once() -> None:
+    """Each target has an agent for it and is proven with hers; in the result stands one."""
+    mean = 'def mean(items):\n    """Total by number."""\n    ...\n'
+    text = f'{STUB}\n\n{mean}\n\ndef line(p, n):\n    """Product."""\n    ...\n'
+    tests = {**TESTS, "t::mean": "mean([(2, 3), (2, 1)]) == 4"}
+    script = {
+        "total": {"skeleton": [block("def total(items):\n    return sum(line(p, n) for p, n in items)")]},
+        "mean": {
+            "skeleton": [block("def mean(items):\n    return sum(line(p, n) for p, n in items) / len(items)")]
+        },
+        "line": {
+            "code": [block("def line(p, n):\n    return p * n"), block("def line(p, n):\n    return n * p")]
+        },
+    }
+    played = await play(choose("auto"), text, tests, script, roots=("total", "mean"))
+    assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
+    together = played.state.keys["together"].action
+    assert isinstance(together, Verify)
+    assert together.candidate[0][1].count("def line(") == 1
+
+
 AFFECTED = {  # another test that the edit may break: an expression, whether it is flaky, the verdict
     "unbroken": ("True", False, "passed"),
     "red all along": ("False", False, "passed"),
