@@ -16,7 +16,7 @@ import platformdirs
 import psutil
 import pytest
 import soa_agents
-from soa_agents.verify import attacks, probe
+from soa_agents.verify import attacks, intrusions, probe
 from soa_agents.verify.decoys import decoys
 from soa_agents.verify.ladder import Ladder
 from soa_agents.verify.plan import Layer
@@ -26,6 +26,7 @@ from verify_place import asked, outcomes, own_python, runner, written
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail is built from Linux's own parts")
 LEVELS: tuple[Layer, ...] = ("namespaces", "landlock")
 NOBODY = 65534
+TABLE = {**attacks.ATTACKS, **intrusions.INTRUSIONS}
 
 
 @cache
@@ -106,7 +107,7 @@ def test_without_a_sandbox_attacks_succeed() -> None:
     assert set(tried("scrubbed").succeeded) >= OPEN
 
 
-@pytest.mark.parametrize("attack", attacks.ATTACKS)
+@pytest.mark.parametrize("attack", TABLE)
 @pytest.mark.parametrize("level", LEVELS)
 def test_an_attack_fails(level: Layer, attack: str) -> None:
     found = tried(level)
@@ -115,7 +116,7 @@ def test_an_attack_fails(level: Layer, attack: str) -> None:
     assert attack not in found.succeeded
 
 
-@pytest.mark.parametrize("attack", attacks.ATTACKS)
+@pytest.mark.parametrize("attack", TABLE)
 @pytest.mark.parametrize("level", LEVELS)
 def test_an_attack_by_an_ordinary_user_fails(level: Layer, attack: str) -> None:
     found = tried_by_an_ordinary_user()
@@ -124,7 +125,10 @@ def test_an_attack_by_an_ordinary_user_fails(level: Layer, attack: str) -> None:
     assert attack not in found[level].succeeded
 
 
-CANDIDATE = "def f():\n    import attacks_, json\n    return attacks_.run(json.load(open('aim')))\n"
+CANDIDATE = """def f():
+    import attacks_, intrusions_, json
+    return attacks_.run(json.load(open("aim")), {**attacks_.ATTACKS, **intrusions_.INTRUSIONS})
+"""
 HARMLESS = "def f():\n    x = {}\n    return x\n"
 SERVED = {
     "code_.py": "def f():\n    return {}\n",
@@ -137,7 +141,8 @@ async def test_a_candidate_in_a_test_server_reaches_nobody(tmp_path: Path) -> No
     if probe.probe().level != "namespaces":
         pytest.skip("test servers need user namespaces")
     root = written(tmp_path, SERVED)
-    shutil.copyfile(attacks.__file__, root / "attacks_.py")
+    for module in (attacks, intrusions):
+        shutil.copyfile(str(module.__file__), root / f"{module.__name__.rpartition('.')[2]}_.py")
     test = asked("test_code.py::test_f")
     passed = {"test_code.py::test_f": "passed"}
     warm = Ladder(runner(root, seconds=60))
@@ -152,7 +157,13 @@ async def test_a_candidate_in_a_test_server_reaches_nobody(tmp_path: Path) -> No
         finally:
             await warm.close()
         assert put_up.seen() == ()
-    assert {p.name for p in root.iterdir()} <= {*SERVED, "attacks_.py", "aim", "__pycache__"}
+    assert {p.name for p in root.iterdir()} <= {
+        *SERVED,
+        "attacks_.py",
+        "intrusions_.py",
+        "aim",
+        "__pycache__",
+    }
 
 
 # Attacks on the machine's patience: what they do, and how the run must end. `MARK` names what they leave.

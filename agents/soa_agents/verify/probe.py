@@ -1,7 +1,7 @@
 """Which sandbox this machine offers: the strongest level at which every attack fails, tried, not guessed.
 
-Attacks (`attacks.py`) run in the jail against decoys (`decoys.py`). What was found is kept for as long as the
-machine runs and nothing that it rests on changes.
+Attacks (`attacks.py`, `intrusions.py`) run in the jail against decoys (`decoys.py`). What was found is kept
+for as long as the machine runs and nothing that it rests on changes.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ def attack(level: Layer, where: Path | None = None) -> Tried:
     from soa_agents.verify.decoys import decoys  # only where there is something to attack
 
     with decoys(where) as put_up:
-        arguments = ("-I", "-S", "attacks.py")
-        files = {"attacks.py": (_HERE / "attacks.py").read_bytes(), "aim": json.dumps(put_up.aim).encode()}
+        arguments = ("-I", "-S", "-c", _TRY)
+        files = {f"soa_{name}.py": (_HERE / f"{name}.py").read_bytes() for name in ("attacks", "intrusions")}
+        files["aim"] = json.dumps(put_up.aim).encode()
         interpreter = Path(os.path.abspath(sys.executable))  # noqa: PTH100 - a venv needs its link kept
         command = Command(interpreter, arguments, put_up.tree, files, seconds=_SECONDS)
         done = run_briefly(command, level)
@@ -130,6 +131,15 @@ def attack(level: Layer, where: Path | None = None) -> Tried:
     return Tried((*_LAYERS[level], told["tree"]) if not succeeded else (), succeeded)
 
 
+_TRY = """
+import json, sys
+sys.path.insert(0, ".")
+import soa_attacks, soa_intrusions
+with open("aim") as file:
+    aim = json.load(file)
+got = soa_attacks.run(aim, {**soa_attacks.ATTACKS, **soa_intrusions.INTRUSIONS})
+print(json.dumps({"got": got, "tree": soa_attacks.tree_is()}), flush=True)
+"""
 _LAYERS: dict[Layer, tuple[str, ...]] = {
     "namespaces": ("user, mount, network, process namespaces", "Landlock", "seccomp", "no capabilities"),
     "landlock": ("Landlock", "seccomp", "no capabilities"),
