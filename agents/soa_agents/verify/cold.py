@@ -28,6 +28,7 @@ from soa_agents.workspace.snapshot import encode_like, read_text
 TEXT_CAP = 4000  # characters of one message, and of one test's output
 _GRACE = 4.0  # seconds that the plugin has to interrupt a test before the whole run is killed
 _TOLD_ALL = (0, 1)  # pytest's exit statuses when every test has reported: all passed, some failed
+_TOLD_ALL = (0, 1)  # pytest's exit statuses when every test has reported: all passed, some failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,9 @@ class ColdRunner:
             patience = self.settings.timeout_seconds + _GRACE if session.running else None
             try:
                 session.add(await asyncio.wait_for(anext(lines), patience))
+                if session.status in _TOLD_ALL:
+                    running.kill()  # what pytest still does is for a terminal
+                    return
                 if session.status in _TOLD_ALL:
                     running.kill()  # what pytest still does is for a terminal
                     return
