@@ -26,8 +26,8 @@ from soa_agents.verify.sandbox import Command, Ended, Jailed, jailed
 from soa_agents.workspace.snapshot import encode_like, read_text
 
 TEXT_CAP = 4000  # characters of one message, and of one test's output
+COLLECTING = 4  # times as long as one test is what collecting all of them may take, as in the plugin
 _GRACE = 4.0  # seconds that the plugin has to interrupt a test before the whole run is killed
-_TOLD_ALL = (0, 1)  # pytest's exit statuses when every test has reported: all passed, some failed
 _TOLD_ALL = (0, 1)  # pytest's exit statuses when every test has reported: all passed, some failed
 
 
@@ -132,13 +132,15 @@ class ColdRunner:
     async def _listen(self, running: Jailed, session: records.Session) -> None:
         """Take the plugin's lines; kill the run when a test does not even end when it is interrupted."""
         lines = running.results()
+        loop = asyncio.get_running_loop()
+        end = self._end(session, loop.time())
         while True:
-            patience = self.settings.timeout_seconds + _GRACE if session.running else None
+            patience = None if end is None else max(0.0, end - loop.time())
             try:
-                session.add(await asyncio.wait_for(anext(lines), patience))
-                if session.status in _TOLD_ALL:
-                    running.kill()  # what pytest still does is for a terminal
-                    return
+                line = await asyncio.wait_for(anext(lines), patience)
+                session.add(line)
+                if line.startswith(b"{"):  # where a hanging test is does not say that it goes on
+                    end = self._end(session, loop.time())
                 if session.status in _TOLD_ALL:
                     running.kill()  # what pytest still does is for a terminal
                     return
@@ -147,6 +149,14 @@ class ColdRunner:
             except TimeoutError:
                 running.kill("stuck")
                 return
+
+    def _end(self, session: records.Session, now: float) -> float | None:
+        """When the next line must have come: a test ends, or all are collected."""
+        if session.running:
+            return now + self.settings.timeout_seconds + _GRACE
+        if session.tests or session.files or session.collected:
+            return None
+        return now + COLLECTING * self.settings.timeout_seconds + _GRACE
 
     def report(
         self, session: records.Session, ended: Ended, tests: Selection, files: Mapping[str, bytes]
@@ -163,10 +173,12 @@ class ColdRunner:
         names = records.Names(self.prefix, text)
         found = records.results(session, names)
         run = Run(self.root, self.prefix, self.interpreter.path, self.settings, self.limits, tests.everything)
-        fault, problem = diagnose(run, session, ended, tampered(session.files, true_bytes))
+        changed = tampered(session.files, true_bytes) or tampered(session.after, true_bytes)
+        fault, problem = diagnose(run, session, ended, changed)
         if session.running:
             outcome: Literal["timeout", "error"] = "timeout" if fault in ("hang", "time") else "error"
-            found.append(TestResult(self.prefix + session.running, outcome, message=problem))
+            frames = tuple(names.hung(*frame) for frame in session.hung_in())
+            found.append(TestResult(self.prefix + session.running, outcome, message=problem, frames=frames))
         found += records.missing(tests.tests, found)
         return Report(tuple(found), problem, 0.0, fault, imported=names.ran(session.imported))
 

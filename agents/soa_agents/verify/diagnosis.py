@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from soa_agents.settings import Limits, TestSettings
+from soa_agents.verify.guard import configuration
 from soa_agents.verify.records import Session
 from soa_agents.verify.report import Fault
 from soa_agents.verify.sandbox import Ended
@@ -25,6 +27,8 @@ _REASONS = (
     r"^ERROR:? (.+)",
     r"^([\w.]*(?:Error|Exception|Warning).*)",
 )
+_WARNS = re.compile(r"^\S*(?<!Config)Warning\b|warnings\.warn|: \w*Warning: ")
+_PLUGIN_MISSING = ("Missing required plugins", "importing plugin", "unrecognized arguments", "config option")
 _LONG = 300  # characters of somebody else's words in a sentence
 
 
@@ -47,14 +51,18 @@ class Run:
 def diagnose(run: Run, session: Session, ended: Ended, changed: tuple[str, ...]) -> tuple[Fault, str]:
     """The fault of a run and the sentence for it; two empty strings when it went well, red tests included."""
     if changed:
-        said = f"The run changed {run.prefix}{changed[0]} before it was read, so it proves nothing."
+        said = f"The run changed {run.prefix}{changed[0]}, so it proves nothing."
         return "tampered", f"{said} Try again, or look at what the program writes."
+    if session.forged or not session.fails:
+        what = "reports that pytest did not make" if session.forged else "a test that must fail passed"
+        return "tampered", f"The run proves nothing: {what}. Look at what the program changes in pytest."
     if ended.killed and ended.killed != "stopped":
         return _killed(run, session, ended)
     if session.status is None or session.status == _USAGE:
         return _ended_early(run, session, ended)
-    if session.status == _INTERRUPTED and session.running:
-        return "died", f"{run.prefix}{session.running} interrupted the whole run; {_AFTER} {_LEAVE}"
+    if session.status == _INTERRUPTED and (session.running or session.tests):
+        last = run.prefix + (session.running or session.tests[-1]["nodeid"])
+        return "died", f"{last} interrupted the whole run; {_AFTER} {_LEAVE}"
     if session.status == _INTERNAL:
         said = f"pytest itself failed: {_refusal(ended.output)}."
         return "died", f"{said} Run python -m pytest in a terminal to see the whole."
@@ -77,20 +85,52 @@ def _killed(run: Run, session: Session, ended: Ended) -> tuple[Fault, str]:
         case "time":
             said = f"The tests did not finish within {run.limits.seconds:g} s and were stopped{at}."
             return "time", f"{said} Raise soa.limits.seconds, or leave tests out with soa.tests.args."
+    if not session.running:
+        return "hang", _still_collecting(run, session)
     said = f"{name} did not finish within {run.settings.timeout_seconds:g} s and could not be interrupted"
-    return "hang", f"{said}; {_AFTER} Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
+    said = f"{said}{_at(run, session)}; {_AFTER}"
+    return "hang", f"{said} Raise soa.tests.timeoutSeconds or leave it out with soa.tests.args."
+
+
+def _still_collecting(run: Run, session: Session) -> str:
+    where = f" while it read {run.prefix}{session.collecting}" if session.collecting else ""
+    said = f"pytest had not collected the tests in time and was stopped{where}{_at(run, session)}."
+    return f"{said} Look what takes so long there, or raise soa.tests.timeoutSeconds."
+
+
+def _at(run: Run, session: Session) -> str:
+    """The innermost line of the workspace that hung, as the end of a clause."""
+    found = session.hung_in()
+    return f", at {run.prefix}{found[-1][0]}:{found[-1][1]} in {found[-1][2]}" if found else ""
+
+
+def _how(status: int) -> str:
+    """How the test process ended: by itself, or by a signal."""
+    number = status - 128 if status > 128 else -status
+    killed = number in {each.value for each in signal.Signals}
+    how = (
+        f"was killed by {signal.Signals(number).name}"
+        if killed
+        else f"ended by itself (exit status {status})"
+    )
+    return f"The test process {how}"
 
 
 def _ended_early(run: Run, session: Session, ended: Ended) -> tuple[Fault, str]:
     if "No module named pytest" in ended.output:
-        path = run.interpreter
-        shown = path.relative_to(run.root) if path.is_relative_to(run.root) else path
-        said = f"pytest is not installed in {shown}, which runs this workspace's tests."
+        said = f"pytest is not installed in {_shown(run)}, which runs this workspace's tests."
         return "no_pytest", f"{said} Install it there, or set soa.tests.interpreter."
     if session.running or session.tests:
-        said = f"The test process ended by itself (exit status {ended.status}){run.while_running(session)};"
+        said = f"{_how(ended.status)}{run.while_running(session)};"
         return "died", f"{said} {_AFTER} {_LEAVE}"
-    said = f"pytest did not start: {_refusal(ended.output)}."
+    reason = _refusal(ended.output)
+    if session.root and not reason:
+        what = f"{run.prefix}{session.collecting}" if session.collecting else "a conftest.py or a plugin"
+        said = f"{_how(ended.status)} while it read {what}."
+        return "refused", f"{said} Something there ends the process when it is imported: mend that first."
+    said = f"pytest did not start: {reason or _last_line(ended.output)}{_configured(run, reason)}."
+    if any(word in reason for word in _PLUGIN_MISSING):
+        return "refused", f"{said} Install the plugin in {_shown(run)}, or change that."
     return "refused", f"{said} Mend that; soa.tests.args and pytest's configuration decide how it starts."
 
 
@@ -105,14 +145,32 @@ def _nothing(run: Run, session: Session) -> tuple[Fault, str]:
     return "nothing_collected", f"{said} Mend that first."
 
 
+def _shown(run: Run) -> Path:
+    """The interpreter as a person knows it."""
+    path = run.interpreter
+    return path.relative_to(run.root) if path.is_relative_to(run.root) else path
+
+
+def _configured(run: Run, reason: str) -> str:
+    """Which configuration decides, where it is not the folder's own and was not named yet."""
+    found = configuration(run.root)
+    told = found is None or found.is_relative_to(run.root) or str(found) in reason
+    return "" if told else f" (as {found} wants it)"
+
+
 def _refusal(output: str) -> str:
-    """The line that says why, out of what pytest prints when it does not start."""
+    """The line that says why, out of what pytest prints when it does not start; empty when none does."""
     lines = [line.strip().removeprefix("INTERNALERROR> ") for line in output.splitlines() if line.strip()]
     for pattern in _REASONS:
-        found = [m.group(1) for line in lines if (m := re.search(pattern, line))]
+        found = [m.group(1) for line in lines if (m := re.search(pattern, line)) and not _WARNS.search(line)]
         if found:
             return _short(found[-1])
-    return _short(lines[-1]) if lines else "it printed nothing"
+    raised = [line for line in lines if "Traceback (most" in output and re.match(r"[\w.]+Warning: ", line)]
+    return _short(raised[-1]) if raised else ""
+
+
+def _last_line(output: str) -> str:
+    return _short(output.strip().rpartition("\n")[2].strip() or "it printed nothing")
 
 
 def _short(line: str) -> str:

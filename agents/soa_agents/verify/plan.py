@@ -17,6 +17,7 @@ PRIVATE_TMP = "/tmp"  # noqa: S108 - inside namespaces a file system of the run 
 PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 REQUEST = "soa_request.json"
+FAILURES = "soa_failures"
 SERVER = "soa_test_server"
 CHILDREN = "soa_children"
 LISTING = "soa_listing"

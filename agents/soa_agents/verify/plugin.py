@@ -1,9 +1,10 @@
 """The pytest plugin that tells SoA what happened. Copied beside the tests and loaded with `-p`.
 
 Runs in the workspace's own interpreter: Python 3.9 or newer, pytest 7 or newer, nothing but the standard
-library. It writes JSON lines to the pipe whose number is in SOA_RESULTS: `collect` (a file that cannot be
-collected), `collected`, `started`, `test` (a finished test), `end`. Its settings are the JSON of
-soa_request.json beside it:
+library. It writes JSON lines to the pipe whose number is in SOA_RESULTS: `root`, `collecting` (a file),
+`collect` (a file that cannot be collected), `collected`, `started`, `test` (a finished test), `end`; between
+them stands what faulthandler says of a test that hangs. Its settings are the JSON of soa_request.json beside
+it:
 
     root      the folder; paths are told relative to it
     wanted    node ids or files to run, or null for all that pytest collects
@@ -19,22 +20,22 @@ soa_request.json beside it:
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import hashlib
 import json
-import linecache
 import os
-import re
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import soa_recorder  # type: ignore[import-not-found]  # recorder.py, under the name of its copy
+import soa_failures as failures  # type: ignore[import-not-found]  # failures.py, under the name of its copy
+import soa_recorder  # type: ignore[import-not-found]  # recorder.py, likewise
 
-MANY_FRAMES = 20
+COLLECTING = 4  # times as long as one test is what collecting all of them may take
 _TEAR_DOWN = 2.0  # seconds for the rest of a test that was interrupted
 _RED = ("failed", "error", "timeout")
 _RESET = {  # options of a project's addopts that would hide tests or reports from us
@@ -57,8 +58,6 @@ _RESET = {  # options of a project's addopts that would hide tests or reports fr
     "tx": [],
     "usepdb": False,
 }
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_DOCTEST_PROBLEMS = ("DocTestFailure", "MultipleDoctestFailures", "UnexpectedException")
 
 
 class TooLong(BaseException):
@@ -115,28 +114,42 @@ class Places:
 
 
 class Watch:
-    """Interrupts a test that runs too long, where signals can; SoA's own clock is behind it."""
+    """Interrupts a test that runs too long, where signals can; SoA's own clock is behind it.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    When time is up the stack is written to the pipe first, should the test not let itself be interrupted.
+    """
+
+    def __init__(self, seconds: float, results: Results) -> None:
+        self.seconds, self.results = seconds, results
         self.works = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
         self._before: Any = None
 
     def start(self, seconds: float | None = None) -> None:
         """Begin, for the usual time or for `seconds`; should it be swallowed, it comes again."""
         if self.works:
+            faulthandler.unregister(signal.SIGALRM)
             before = signal.signal(signal.SIGALRM, self._too_long)
             self._before = self._before or before
-            signal.setitimer(signal.ITIMER_REAL, seconds or self.seconds, 0.5)
+            faulthandler.register(signal.SIGALRM, self.results.number, all_threads=False, chain=True)
+            signal.setitimer(signal.ITIMER_REAL, seconds or self.seconds)
+
+    def look_at(self, seconds: float) -> None:
+        """Only tell, after so many seconds, where the process is."""
+        if self.works:
+            faulthandler.register(signal.SIGALRM, self.results.number, all_threads=False)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def stop(self) -> None:
         """Leave the test alone."""
         if self.works:
             signal.setitimer(signal.ITIMER_REAL, 0)
+            faulthandler.unregister(signal.SIGALRM)
             signal.signal(signal.SIGALRM, self._before or signal.SIG_DFL)
             self._before = None
 
     def _too_long(self, number: int, frame: Any) -> None:
+        faulthandler.unregister(signal.SIGALRM)  # its place was told
+        signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
         raise TooLong(f"did not finish within {self.seconds:g} s")
 
 
@@ -149,6 +162,7 @@ class Told:
         self.message = ""
         self.frames: list[Any] = []
         self.output = ""
+        self.offline = False
 
     def add(self, outcome: str, message: str, frames: list[Any]) -> None:
         """Take what one phase says, unless an earlier one said more."""
@@ -167,13 +181,16 @@ class Plugin:
         self.wanted = None if request["wanted"] is None else set(request["wanted"])
         self.doctests = {name: set(names) for name, names in request["doctests"].items()}
         self.cap = request["cap"]
-        self.watch = Watch(request["seconds"])
+        self.watch = Watch(request["seconds"], results)
         self.recorder = soa_recorder.Recorder(self.places.root, ran, os.getpid())
         self.fixtures: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
         self.examples: dict[str, tuple[str, str] | None] = {}
         self.rootpath = self.places.root
         self.own_doctests = False
         self.told = Told()
+        self.decisive: set[str] = set()  # files that the outcome rests on
+        results.tell("root", root=self.places.root)
+        self.watch.look_at(COLLECTING * self.watch.seconds)
 
     # --- what to run
 
@@ -220,12 +237,17 @@ class Plugin:
             return name.startswith("test_") or name.endswith("_test.py")
         return any(path in soa_recorder.names_of(name) for name in self.wanted)
 
+    def pytest_collectstart(self, collector: Any) -> None:
+        """Before a file is read."""
+        if isinstance(collector, pytest.Module):
+            self.results.tell("collecting", path=self.places.relative(str(collector.path)))
+
     def pytest_collectreport(self, report: Any) -> None:
         """A file that cannot be collected."""
         if report.failed:
             text = str(getattr(report.longrepr, "longrepr", report.longrepr))
             path = self.places.relative(os.path.join(self.rootpath, report.nodeid)) or report.nodeid
-            self.results.tell("collect", nodeid=path, message=_tail(text, self.cap))
+            self.results.tell("collect", nodeid=path, message=failures.tail(text, self.cap))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
@@ -236,9 +258,10 @@ class Plugin:
         if len(kept) < len(items):
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
-        files = {str(item.path) for item in kept}
-        files |= {p.__file__ for p in config.pluginmanager.get_plugins() if _is_conftest(p)}
-        files |= {str(config.inipath)} if config.inipath else set()
+        self.watch.stop()
+        self.decisive = {p.__file__ for p in config.pluginmanager.get_plugins() if _is_conftest(p)}
+        self.decisive |= {str(config.inipath)} if config.inipath else set()
+        files = self.decisive | {str(item.path) for item in kept}
         imported = self.recorder.take()
         self.recorder.since |= imported  # a test server asks for them as well
         told = {"count": len(kept), "files": self._hashes(files), "imported": self._below(imported)}
@@ -290,6 +313,7 @@ class Plugin:
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         """Around one test with its set-up and tear-down."""
         self.told = Told()
+        self.decisive.add(str(item.path))
         self.recorder.take()
         self.results.tell("started", nodeid=self.places.nodeid(item))
         self.watch.start()
@@ -298,6 +322,8 @@ class Plugin:
         if outcome.excinfo is not None and issubclass(outcome.excinfo[0], TooLong):
             self.told.outcome = "timeout"  # between two phases, where pytest does not catch it
             outcome.force_result(True)
+        elif outcome.excinfo is not None and not self.told.message:
+            self.told.message = f"{outcome.excinfo[0].__name__}: {outcome.excinfo[1]}".rstrip(": ")
         self._tell(item)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -309,20 +335,22 @@ class Plugin:
         outcome: Any = yield
         report = outcome.get_result()
         excinfo = call.excinfo  # only now: unittest's own is put there meanwhile
-        message, frames = "", []
+        message, frames, kind = "", [], _outcome(report)
         if excinfo is not None:
-            frames = self._frames(_traceback(excinfo))
-            message = self._message(excinfo, report)
+            frames = failures.frames(failures.traceback_of(excinfo), self.places.relative)
+            message = failures.message(excinfo, report, self.cap)
+            if kind in _RED and (without := failures.offline(excinfo.value)):
+                kind, message, self.told.offline = "skipped", without, True
         if too_long:
-            message = str(call.excinfo.value) + _hung_at(frames)
+            kind, message = "timeout", str(call.excinfo.value) + failures.hung_at(frames)
             self.watch.start(_TEAR_DOWN)
-        self.told.add("timeout" if too_long else _outcome(report), message, frames)
+        self.told.add(kind, message, frames)
         self.told.output = "\n".join(text for _, text in report.sections if text)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Reports that no phase made: subtests."""
-        if report.failed and self.told.outcome not in _RED:
-            self.told.add("failed", _capped(report.longreprtext, self.cap), [])
+        if report.failed and self.told.outcome not in _RED and not self.told.offline:
+            self.told.add("failed", failures.capped(report.longreprtext, self.cap), [])
 
     def _tell(self, item: Any) -> None:
         ran = self.recorder.take()
@@ -337,7 +365,8 @@ class Plugin:
             seconds=time.perf_counter() - self.told.start,
             message=self.told.message,
             frames=self.told.frames,
-            output=_tail(self.told.output, self.cap),
+            output=failures.tail(self.told.output, self.cap),
+            offline=self.told.offline and self.told.outcome == "skipped",
             doctest=self.examples.get(item.nodeid),
             ran=self._below(ran),
         )
@@ -347,40 +376,17 @@ class Plugin:
         below = ((self.places.relative(path), line) for path, line in ran)
         return sorted((path, line) for path, line in below if path)
 
-    def _message(self, excinfo: Any, report: Any) -> str:
-        if excinfo.typename in _DOCTEST_PROBLEMS:
-            return _capped(report.longreprtext, self.cap)
-        if excinfo.typename == "FixtureLookupError":
-            return str(getattr(report.longrepr, "errorstring", excinfo.exconly())).splitlines()[0]
-        lines = [excinfo.exconly(tryshort=True)]
-        lines += [f"  {_only(problem)}" for problem in getattr(excinfo.value, "exceptions", ())]
-        problem = excinfo.value
-        for _ in range(3):
-            problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
-            if problem is None:
-                break
-            lines.append(f"caused by {_only(problem)}")
-        # Addresses differ between runs that are otherwise the same.
-        return _capped(_ADDRESS.sub("", "\n".join(lines)), self.cap)
-
-    def _frames(self, tb: Any) -> list[Any]:
-        """The workspace's frames, outermost first: path, line, name, source line, line of the definition."""
-        frames = []
-        while tb is not None:
-            code = tb.tb_frame.f_code
-            path = None if code.co_filename.startswith("<") else self.places.relative(code.co_filename)
-            if path is not None:
-                source = linecache.getline(code.co_filename, tb.tb_lineno).strip()[:200]
-                name = getattr(code, "co_qualname", code.co_name)
-                frames.append([path, tb.tb_lineno, name, source, code.co_firstlineno])
-            tb = tb.tb_next
-        if len(frames) > MANY_FRAMES:
-            frames = frames[: MANY_FRAMES // 4] + frames[-(MANY_FRAMES - MANY_FRAMES // 4) :]
-        return frames
-
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         """pytest came to its own end."""
-        self.results.tell("end", status=int(exitstatus))
+        self.finish(session, int(exitstatus))
+
+    def finish(self, session: Any, status: int) -> None:
+        """Tell the end, whether pytest still notices a failure, and what the files are by now."""
+        fails = True
+        if self.results.owner == os.getpid():
+            with contextlib.suppress(Exception):
+                fails = _canary_fails(session)
+        self.results.tell("end", status=status, fails=fails, files=self._hashes(self.decisive))
 
 
 def _outcome(report: Any) -> str:
@@ -396,40 +402,28 @@ def _outcome(report: Any) -> str:
     return "xpassed" if expected else "passed"
 
 
+def _canary_fails(session: Any) -> bool:
+    """Whether something that must fail does, after all that the tests have run; its test is not set up."""
+    modules = (item.getparent(pytest.Module) for item in session.items)
+    module = next((m for m in modules if m is not None), None)
+    if module is None:
+        return True
+    item = pytest.Function.from_parent(module, name="test_soa_canary", callobj=_must_fail)
+    call = pytest.CallInfo.from_call(_must_fail, when="call")
+    report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return bool(report.failed and not report.passed and report.outcome == "failed")
+
+
+def _must_fail() -> None:
+    raise AssertionError("the canary")
+
+
 def _is_ignored(config: Any, path: Any) -> bool:
     return bool(config.hook.pytest_ignore_collect(collection_path=path, config=config))
 
 
 def _is_conftest(plugin: Any) -> bool:
     return os.path.basename(getattr(plugin, "__file__", None) or "") == "conftest.py"
-
-
-def _traceback(excinfo: Any) -> Any:
-    """The traceback of what went wrong: for a docstring example that of the exception inside it."""
-    for failure in getattr(excinfo.value, "failures", [excinfo.value]):
-        inner = getattr(failure, "exc_info", None)
-        if inner is not None:
-            return inner[2]
-    return excinfo.tb
-
-
-def _only(problem: BaseException) -> str:
-    return "".join(traceback.format_exception_only(type(problem), problem)).strip()
-
-
-def _hung_at(frames: list[Any]) -> str:
-    if not frames:
-        return ""
-    path, line, name = frames[-1][:3]
-    return f"; it was at {path}:{line} in {name}"
-
-
-def _capped(text: str, cap: int) -> str:
-    return text if len(text) <= cap else text[: cap * 3 // 4] + "\n…\n" + text[-cap // 4 :]
-
-
-def _tail(text: str, cap: int) -> str:
-    return text if len(text) <= cap else "…\n" + text[-cap:]
 
 
 def pytest_addoption(pluginmanager: Any) -> None:

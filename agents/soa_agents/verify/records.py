@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -13,6 +14,8 @@ from soa_agents.verify.report import Frame, TestResult
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file
+
+_STACK = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 
 Text = Callable[[str], str | None]  # the text of a path below the folder, None where there is none
 
@@ -28,6 +31,14 @@ class Session:
     imported: list[list[Any]] = field(default_factory=list)  # functions that ran until then: (path, line)
     running: str = ""  # the test that was started and has not ended
     status: int | None = None  # pytest's exit status, once it has told it
+    root: str = ""  # where the folder lies for the run
+    collecting: str = ""  # the file that was read last, until all are collected
+    stack: list[tuple[str, int, str]] = field(
+        default_factory=list
+    )  # of a hang: (file, line, name), innermost first
+    after: Mapping[str, str] = field(default_factory=dict)  # `files` as they were at the end
+    fails: bool = True  # whether at the end something that must fail still did
+    forged: bool = False  # a test was told that had not been started
 
     def add(self, line: bytes) -> None:
         """Take one line; a line that is none of the plugin's is passed over."""
@@ -35,11 +46,17 @@ class Session:
             told = json.loads(line)
             kind = told["kind"]
         except (ValueError, TypeError, KeyError):
+            self._add_stack(line.decode("utf-8", "replace"))
             return
         match kind:
+            case "root":
+                self.root = told["root"]
+            case "collecting":
+                self.collecting = told["path"] or ""
             case "started":
-                self.running = told["nodeid"]
+                self.running, self.stack = told["nodeid"], []
             case "test":
+                self.forged = self.forged or told["nodeid"] != self.running
                 self.tests.append(told)
                 self.running = ""
             case "collect":
@@ -47,8 +64,22 @@ class Session:
             case "collected":
                 self.collected, self.files = told["count"], told["files"]
                 self.imported = told["imported"]
+                self.collecting, self.stack = "", []
             case "end":
-                self.status = told["status"]
+                self.status, self.after, self.fails = told["status"], told["files"], told["fails"]
+
+    def _add_stack(self, line: str) -> None:
+        """A line of faulthandler's; it may tell the stack more than once."""
+        if "most recent call first" in line:
+            self.stack = []
+        if found := _STACK.match(line):
+            self.stack.append((found[1], int(found[2]), found[3]))
+
+    def hung_in(self) -> list[tuple[str, int, str]]:
+        """Where it hung: the folder's own frames, outermost first, with paths below the folder."""
+        inside = f"{self.root}/"
+        own = [frame for frame in self.stack if frame[0].startswith(inside) and "-packages/" not in frame[0]]
+        return [(path.removeprefix(inside), line, name) for path, line, name in reversed(own)]
 
 
 @lru_cache(maxsize=1000)
@@ -86,11 +117,18 @@ class Names:
             doctest=FunctionId(self.prefix + example[0], example[1]) if example else None,
             ran=self.ran(told["ran"]),
             support=self.ran(told["ran"], of_tests=True),
+            offline=told["offline"],
         )
 
-    def _frame(self, path: str, line: int, name: str, source: str, first_line: int) -> Frame:
-        function = self.function(path, first_line)
-        return Frame(self.prefix + path, line, function.qualname if function else name, source)
+    def _frame(self, path: str, line: int, name: str, source: str, first: int, values: list[str]) -> Frame:
+        function = self.function(path, first)
+        shown = function.qualname if function else name
+        return Frame(self.prefix + path, line, shown, source, tuple(values))
+
+    def hung(self, path: str, line: int, name: str) -> Frame:
+        """A frame of a test that hangs, of which only this much is known."""
+        lines = (self._text(path) or "").splitlines()
+        return Frame(self.prefix + path, line, name, lines[line - 1].strip() if line <= len(lines) else "")
 
     def ran(self, pairs: list[list[Any]], *, of_tests: bool = False) -> tuple[FunctionId, ...]:
         """The functions outside test files, or those in test files, among (path, line)."""

@@ -21,6 +21,7 @@ class Frame:
     line: int  # 1-based
     function: str  # qualified name where known, else the code's name
     source: str = ""  # the line's text
+    values: tuple[str, ...] = ()  # `name = value`, cut short; of the innermost frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class TestResult:
     output: str = ""  # captured output, capped
     doctest: FunctionId | None = None  # set when this is the docstring example of that function
     ran: tuple[FunctionId, ...] = ()  # workspace functions (outside test files) that ran during it
+    offline: bool = False  # skipped, because it needs the network
     flaky: bool = False  # it failed on this candidate before, and passed when it was run once more
     support: tuple[FunctionId, ...] = ()  # those of test files: itself, fixtures, helpers
 

@@ -26,6 +26,7 @@ from soa_agents.verify.aside import abandonable
 from soa_agents.verify.plan import (
     CHILDREN,
     CROWDED,
+    FAILURES,
     KERNEL,
     LAYERS,
     LISTING,
@@ -45,7 +46,10 @@ from soa_agents.verify.visible import interpreter_files, surroundings
 from soa_agents.verify.watch import Watch
 
 Killed = Literal["", "memory", "processes", "files", "time", "stuck", "stopped"]
-_OURS = (("plugin", PLUGIN), ("recorder", RECORDER), ("startup", "sitecustomize"))
+_OURS = (
+    *(("plugin", PLUGIN), ("failures", FAILURES)),
+    *(("recorder", RECORDER), ("startup", "sitecustomize")),
+)
 _OF_SERVERS = (
     *(("server", SERVER), ("children", CHILDREN), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
     *(("kernel", KERNEL), ("layers", LAYERS), ("listing", LISTING)),

@@ -139,7 +139,7 @@ class Collected(_Server):
             if session.shouldfail or session.shouldstop:
                 status = 2
                 break
-        self.plugin.results.tell("end", status=status)
+        self.plugin.finish(session, status)
 
     def _take_over(self, session: Any) -> None:
         """Make what pytest has open that of a process that has just started."""
