@@ -88,7 +88,7 @@ def _tidy(text: str) -> str:
     kept: list[str] = []
     fence = ""
     for line in text.strip("\n").split("\n"):
-        marks = re.match(r"`{3,}", line)
+        marks = re.match(r"`{3,}", line) if line.startswith("```") else None
         if marks and not fence:
             fence = marks.group()
         elif fence and line == fence:
@@ -106,6 +106,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        auto_reload=False,  # the templates belong to the package
     )
     environment.filters.update(fenced=fenced, oneline=oneline)
     return environment
