@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from soa_agents.jobs.relevant import left_out, refined
 from soa_agents.verify.report import Outcome, Report, Selection, TestResult
-from soa_agents.verify.testmap import Recalled, Seen, digests, recall, remember
+from soa_agents.verify.testmap import Recalled, Seen, as_seen, digests, recall, remember
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import Reaching
 
@@ -79,6 +80,8 @@ RUN = Report(
     ),
     imported=(PART,),
 )
+RUN_GREEN = replace(RUN, results=tuple(r for r in RUN.results if r.outcome == "passed"))
+CHANGED = {**FILES, "shop.py": SHOP.replace("return part(x)", "return 2 * part(x)")}
 
 
 @pytest.fixture
@@ -319,3 +322,22 @@ def test_what_runs_at_import_affects_the_files_that_import_it() -> None:
 )
 def test_what_a_run_left_out(asked: Selection, left: list[str]) -> None:
     assert left_out(["t.py::a[1]", "t.py::a", "t.py::C::b", "u.py"], asked) == left
+
+
+AGENT = {"function": str(TOTAL), "role": "child", "children": [], "tests": [], "status": "untested"}
+SHOWN: dict[str, tuple[dict[str, object], Report, dict[str, str], list[str], str]] = {
+    "only passing tests ran it": (AGENT, RUN_GREEN, FILES, [MANY, T_TOTAL], "passing"),
+    "its name is in a test": ({**AGENT, "tests": ["t.py::n"]}, RUN_GREEN, FILES, ["t.py::n"], "passing"),
+    "a failing test ran it": (AGENT, RUN, FILES, [T_ADD, MANY, T_TOTAL], "unknown"),
+    "it was changed": (AGENT, RUN_GREEN, CHANGED, [MANY, T_TOTAL], "unknown"),
+    "no test ran it": (AGENT, Report(), FILES, [], "untested"),
+    "a stub": ({**AGENT, "status": "stub"}, RUN_GREEN, FILES, [], "stub"),
+}
+
+
+@pytest.mark.parametrize("case", SHOWN)
+def test_agents_are_shown_as_their_tests_were_seen(tmp_path: Path, case: str) -> None:
+    agent, run, files, tests, status = SHOWN[case]
+    remember(tmp_path / "map", FILES.get, run)
+    (found,) = as_seen([agent], tmp_path / "map", files.get)
+    assert (found["tests"], found["status"]) == (tests, status)

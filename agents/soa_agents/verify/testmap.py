@@ -11,10 +11,12 @@ import hashlib
 import json
 import sqlite3
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from soa_agents.verify.report import Outcome, Report
 from soa_agents.workspace.functions import functions
@@ -27,6 +29,7 @@ Text = Callable[[str], str | None]  # the text of a path as it is now, None wher
 _VERSION = 1  # raised whenever the tables change, or what a digest is of
 _MOST = 500_000  # rows after which the map is begun anew: names of tests that come and go for ever
 _SAID = ("passed", "failed", "error", "timeout", "xfailed", "xpassed")  # outcomes of tests that ran
+_SHOWN = 20  # tests told of an agent that is named by none
 _AT_IMPORT = ""  # in place of a node id: what ran while modules were imported
 _TABLES = """
 CREATE TABLE IF NOT EXISTS bodies (path TEXT PRIMARY KEY, text TEXT, digests TEXT) WITHOUT ROWID;
@@ -97,6 +100,28 @@ def recall(
         seen = tuple(found[nodeid] for nodeid in sorted(found))
         return Recalled(seen, at_import.ran if at_import else frozenset())
     return Recalled()
+
+
+def as_seen(agents: Sequence[Mapping[str, Any]], place: Path, text: Text) -> list[dict[str, Any]]:
+    """Agents in the shape of `soa/agents`, with what was seen of the tests that run them.
+
+    One that no test names has those that were seen to run it, the quickest. What only passing tests ran, and
+    nothing of that has changed since, is passing; for what a failing test ran others may be to blame.
+    """
+    runs: defaultdict[FunctionId, list[Seen]] = defaultdict(list)
+    for seen in recall(place, text, {FunctionId.parse(each["function"]) for each in agents}).tests:
+        for function in seen.ran:
+            runs[function].append(seen)
+    return [_as_seen(each, runs[FunctionId.parse(each["function"])]) for each in agents]
+
+
+def _as_seen(agent: Mapping[str, Any], runs: list[Seen]) -> dict[str, Any]:
+    if not runs or agent["status"] == "stub":
+        return dict(agent)
+    quickest = sorted(runs, key=lambda seen: seen.seconds)
+    tests = agent["tests"] or list(dict.fromkeys(s.nodeid.partition("[")[0] for s in quickest))[:_SHOWN]
+    good = all(seen.current and seen.passed for seen in runs)
+    return {**agent, "tests": tests, "status": "passing" if good else "unknown"}
 
 
 def digests(path: str, text: str) -> dict[str, str]:
