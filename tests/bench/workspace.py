@@ -20,7 +20,8 @@ from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.functions import Function, dedented, functions
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import agents_map, scan
+from soa_agents.workspace.index import scan
+from soa_agents.workspace.mapping import agents_map
 from soa_agents.workspace.reaching import tests_reaching
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 

@@ -1,136 +1,164 @@
-"""The facts of every file of a workspace, kept in SQLite between runs, and the agents that follow from them.
-
-As a program it is the indexer: `python -m soa_agents.workspace.index --cache FILE FOLDER…` fills the cache at
-low priority and exits.
-"""
+"""The facts of every file of a workspace, kept in SQLite between runs: only what changed is read again."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, file_facts
-from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.reaching import direct_tests
-from soa_agents.workspace.snapshot import Snapshot, SourceFile, open_folders
+from soa_agents.workspace.snapshot import Snapshot, SourceFile, read_text
 from soa_agents.workspace.store import open_store
 
-_VERSION = 3  # raised whenever `FileFacts` or what is read into it changes
+_VERSION = 4  # raised whenever a table, `FileFacts` or what is read into it changes
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
-_TABLE = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     disk TEXT PRIMARY KEY, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, facts TEXT
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS agents (path TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID
 """
 
 
-def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
-    """The facts of every Python file of the snapshot by path, those of unchanged files from `cache`.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an update found: the facts before and after by path; None where there was or is no such file."""
 
-    A missing, damaged or older cache is made anew without a word; a cache that cannot be written is not used.
-    """
+    files: Mapping[str, tuple[FileFacts | None, FileFacts | None]] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)  # files left out, by reason
+
+
+def open_index(cache: Path | None) -> sqlite3.Connection:
+    """The store; a missing, damaged or older one is made anew without a word, in memory if need be."""
+    return open_store(cache, _VERSION, _TABLES)
+
+
+def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
+    """The facts of every Python file of the snapshot by path, those of unchanged files from `cache`."""
+    with closing(open_index(cache)) as store:
+        update(snapshot, store)
+        return {**known_facts(snapshot, store), **buffered(snapshot)}
+
+
+def update(snapshot: Snapshot, store: sqlite3.Connection) -> Changes:
+    """Bring the store up to the disk, without a look at open buffers. A change makes the map of agents old."""
     listing = snapshot.python_files()
-    store = open_store(cache, _VERSION, _TABLE)
-    with closing(store):
-        known = _known(store)
-        return {file.path: facts for file, facts in _facts(snapshot, listing.files, known, store)}
+    known = _stamps(store)
+    skipped = dict(listing.skipped)
+    changed: dict[str, tuple[FileFacts | None, FileFacts | None]] = {}
+    pending: list[tuple[Any, ...]] = []
+    here = set()
+    for file in listing.files:
+        disk = str(file.disk)
+        here.add(disk)
+        if known.get(disk) == (file.path, file.size, file.mtime_ns):
+            continue
+        text = read_text(file.disk)
+        if text is None:
+            here.discard(disk)
+            if file.path not in snapshot.buffers:
+                skipped["unreadable or binary"] = skipped.get("unreadable or binary", 0) + 1
+            continue
+        before, row = _row_before(store, file, text)
+        after = before if before is not None and row[-1] is not None else file_facts(file.path, text)
+        pending.append(row if row[-1] is not None else (*row[:-1], _said(after)))
+        if after != before:
+            changed[file.path] = before, after
+        if len(pending) >= _BATCH:
+            _keep(store, pending)
+            pending = []
+    _keep(store, pending)
+    gone = {disk: path for disk, (path, *_) in known.items() if disk not in here and _ours(snapshot, disk)}
+    changed |= {path: (before, None) for path in gone.values() if (before := _facts_of(store, path))}
+    _forget(store, list(gone))
+    if changed:
+        note(store, "mapped", None)
+    return Changes(changed, skipped)
 
 
 def stored(snapshot: Snapshot, cache: Path) -> dict[str, FileFacts]:
     """What the cache knows of the snapshot's folders, by path, without a look at the disk's files."""
     if not cache.exists():
         return {}
-    with closing(open_store(cache, _VERSION, _TABLE)) as store:
-        rows = _known(store).values()
-    found = {path: facts for path, *_, said in rows if (facts := _read(said)) is not None}
-    return {path: facts for path, facts in found.items() if snapshot.folder(path) is not None}
+    with closing(open_index(cache)) as store:
+        return known_facts(snapshot, store)
 
 
-def agents_map(graph: CallGraph, under: str | None = None) -> list[dict[str, Any]]:
-    """The workspace's functions as agents, in the shape of `soa/agents`; those of test modules are left out.
-
-    `under` keeps to one file. The status is `stub`, `untested`, or `unknown` until a run says more.
-    """
-    paths = sorted(graph.facts) if under is None else [under] if under in graph.facts else []
-    return [
-        _agent(graph, FunctionId(path, each.qualname), each.is_stub)
-        for path in paths
-        if not graph.facts[path].is_test
-        for each in graph.facts[path].functions
-    ]
+def buffered(snapshot: Snapshot) -> dict[str, FileFacts]:
+    """The facts of the open buffers."""
+    return {path: file_facts(path, text) for path, text in snapshot.buffers.items() if path.endswith(".py")}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Fill the cache for the folders given; 0 at the end."""
-    parser = argparse.ArgumentParser(description="Index Python folders for SoA.")
-    parser.add_argument("--cache", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN")
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
-    options = parser.parse_args(arguments)
-    if hasattr(os, "nice"):
-        os.nice(10)
-    scan(Snapshot(open_folders(options.folders), exclude=tuple(options.exclude)), options.cache)
-    return 0
+def known_facts(snapshot: Snapshot, store: sqlite3.Connection) -> dict[str, FileFacts]:
+    """The facts in the store that belong to the snapshot's folders; for a damaged row the file is read."""
+    found: dict[str, FileFacts] = {}
+    try:
+        rows = store.execute("SELECT path, facts FROM files ORDER BY path").fetchall()
+    except sqlite3.DatabaseError:
+        rows = []
+    for path, said in rows:
+        if snapshot.folder(path) is not None:
+            facts = _read(said)
+            if facts is None and (text := snapshot.text(path)) is not None:
+                facts = file_facts(path, text)
+            if facts is not None:
+                found[path] = facts
+    return found
 
 
-def _agent(graph: CallGraph, function: FunctionId, is_stub: bool) -> dict[str, Any]:
-    children = [each for each in graph.callees(function) if not graph.facts[each.path].is_test]
-    tests = direct_tests(graph, function)
-    return {
-        "function": str(function),
-        "role": "mother" if children else "child",
-        "children": [str(each) for each in children],
-        "tests": list(tests),
-        "status": "stub" if is_stub else "unknown" if tests else "untested",
-    }
+def note(store: sqlite3.Connection, name: str, said: str | None) -> None:
+    """Keep a word about the store as a whole; None takes it back."""
+    with suppress(sqlite3.DatabaseError), store:
+        store.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, said))
 
 
-def _facts(
-    snapshot: Snapshot,
-    files: Iterable[SourceFile],
-    known: Mapping[str, tuple[Any, ...]],
-    store: sqlite3.Connection,
-) -> Iterator[tuple[SourceFile, FileFacts]]:
-    """The facts file by file; what had to be read anew goes into the store."""
-    pending = []
-    for file in files:
-        row = known.get(str(file.disk))
-        kept = _kept(row, file) if row and file.path not in snapshot.buffers else None
-        if kept is None:
-            text = snapshot.text(file.path)
-            if text is None:
-                continue
-            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-            kept = _kept(row, file, digest) if row else None
-            kept = kept or file_facts(file.path, text)
-            if file.path not in snapshot.buffers:
-                pending.append(_row(file, digest, kept))
-        yield file, kept
-        if len(pending) >= _BATCH:
-            _keep(store, pending)
-            pending = []
-    _keep(store, pending)
-    gone = set(known) - {str(file.disk) for file in files}
-    _forget(
-        store, [disk for disk in gone if any(Path(disk).is_relative_to(f.root) for f in snapshot.folders)]
-    )
+def noted(store: sqlite3.Connection, name: str) -> str | None:
+    """What was kept by `note`."""
+    with suppress(sqlite3.DatabaseError):
+        for (said,) in store.execute("SELECT said FROM state WHERE name = ?", (name,)):
+            return str(said) if said is not None else None
+    return None
 
 
-def _kept(row: tuple[Any, ...], file: SourceFile, digest: str | None = None) -> FileFacts | None:
-    """The facts of a row, when it is of this file as it is: same size and time, or same digest."""
-    path, size, mtime_ns, seen, facts = row
-    same = digest == seen if digest else (size, mtime_ns) == (file.size, file.mtime_ns)
-    if path != file.path or not same:
-        return None
-    return _read(facts)
+def _stamps(store: sqlite3.Connection) -> dict[str, tuple[str, int, int]]:
+    """Path, size and time of every file, without its facts."""
+    try:
+        rows = store.execute("SELECT disk, path, size, mtime_ns FROM files")
+        return {disk: (path, size, mtime_ns) for disk, path, size, mtime_ns in rows}
+    except sqlite3.DatabaseError:
+        return {}
+
+
+def _row_before(
+    store: sqlite3.Connection, file: SourceFile, text: str
+) -> tuple[FileFacts | None, tuple[Any, ...]]:
+    """The facts kept of a file, and its new row: without facts unless the text is the same."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    row = (str(file.disk), file.path, file.size, file.mtime_ns, digest)
+    with suppress(sqlite3.DatabaseError):
+        found = store.execute("SELECT path, digest, facts FROM files WHERE disk = ?", row[:1]).fetchone()
+        if found is not None:
+            path, seen, said = found
+            before = _read(said) if path == file.path else None
+            return before, (*row, said if before is not None and seen == digest else None)
+    return None, (*row, None)
+
+
+def _facts_of(store: sqlite3.Connection, path: str) -> FileFacts | None:
+    with suppress(sqlite3.DatabaseError):
+        for (said,) in store.execute("SELECT facts FROM files WHERE path = ?", (path,)):
+            return _read(said)
+    return None
+
+
+def _ours(snapshot: Snapshot, disk: str) -> bool:
+    return any(Path(disk).is_relative_to(folder.root) for folder in snapshot.folders)
 
 
 def _read(said: str) -> FileFacts | None:
@@ -160,18 +188,6 @@ def _said(facts: FileFacts) -> str:
     return json.dumps(whole, separators=(",", ":"))
 
 
-def _row(file: SourceFile, digest: str, facts: FileFacts) -> tuple[Any, ...]:
-    return (str(file.disk), file.path, file.size, file.mtime_ns, digest, _said(facts))
-
-
-def _known(store: sqlite3.Connection) -> dict[str, tuple[Any, ...]]:
-    try:
-        rows = store.execute("SELECT disk, path, size, mtime_ns, digest, facts FROM files")
-        return {disk: tuple(rest) for disk, *rest in rows}
-    except sqlite3.DatabaseError:
-        return {}
-
-
 def _keep(store: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
     with suppress(sqlite3.DatabaseError), store:  # a cache that cannot be written only costs time
         store.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -180,7 +196,3 @@ def _keep(store: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
 def _forget(store: sqlite3.Connection, disks: list[str]) -> None:
     with suppress(sqlite3.DatabaseError), store:
         store.executemany("DELETE FROM files WHERE disk = ?", [(disk,) for disk in disks])
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 from rich.text import Text
+from soa_agents.verify.testmap import as_seen
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.index import agents_map, scan
+from soa_agents.workspace.index import scan
+from soa_agents.workspace.mapping import agents_map
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 from soa_agents.workspace.store import cache_file
 
@@ -38,12 +40,13 @@ Examples:
 def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
     """Print the functions of the workspace as agents: whose children they are, and how they stand.
 
-    Nothing is executed without --failing: tests are those that use a function, as read from the files.
+    Nothing is executed without --failing: tests are those that use a function, as read from the files, or
+    were seen to run it.
     """
     here = workspace()
     wanted = {name for name, on in (("stub", stubs), ("failing", failing)) if on}
     below = place.file_or_folder(path, here.root, here.here)
-    known = _tested(here, _agents(here)) if failing else _agents(here)
+    known = _tested(here) if failing else _agents(here)
     agents = [a for a in known if _inside(a, below) and (not wanted or a["status"] in wanted)]
     if as_json:
         click.echo(json.dumps({"agents": agents, "complete": True}, ensure_ascii=False))
@@ -58,10 +61,11 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
 
 def _agents(here: Workspace) -> list[dict[str, Any]]:
     snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
-    return agents_map(CallGraph(scan(snapshot, cache_file(snapshot.folders))))
+    agents = agents_map(CallGraph(scan(snapshot, cache_file(snapshot.folders))))
+    return as_seen(agents, cache_file(snapshot.folders, "tests"), snapshot.text)
 
 
-def _tested(here: Workspace, agents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tested(here: Workspace) -> list[dict[str, Any]]:
     """The agents with what a run of all tests says of them. Ends the command when the tests cannot be run."""
     result, _ = jobs.ran(here, "runTests", ["."])
     if result.update.state != "done":
@@ -70,7 +74,7 @@ def _tested(here: Workspace, agents: list[dict[str, Any]]) -> list[dict[str, Any
     behind = {failure.suspect for failure in result.failures}
     passing = {nodeid.partition("[")[0] for nodeid in result.passing}
     known = []
-    for agent in agents:
+    for agent in _agents(here):
         passes = agent["status"] == "unknown" and passing.issuperset(agent["tests"])
         status = "failing" if agent["function"] in behind else "passing" if passes else agent["status"]
         known.append({**agent, "status": status})

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from soa_agents.verify.testmap import as_seen
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.facts import file_facts
-from soa_agents.workspace.index import agents_map, stored
+from soa_agents.workspace.index import stored
+from soa_agents.workspace.mapping import agents_map
 from soa_agents.workspace.snapshot import Folder, Snapshot
 from soa_agents.workspace.store import cache_file
 
@@ -46,7 +47,7 @@ class Agents:
         self._index(folders)
         under = snapshot.path(disk) if disk else None
         complete = folders in self._indexed or not folders
-        agents = await asyncio.to_thread(_agents, snapshot, cache_file(folders), under)
+        agents = await asyncio.to_thread(_agents, snapshot, folders, under)
         return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
     async def of_file(self, uri: str) -> Mapping[str, dict[str, Any]]:
@@ -99,9 +100,9 @@ class Agents:
             del self._indexing[folders]
 
 
-def _agents(snapshot: Snapshot, cache: Path, under: str | None) -> list[dict[str, Any]]:
-    facts = stored(snapshot, cache)
+def _agents(snapshot: Snapshot, folders: tuple[Folder, ...], under: str | None) -> list[dict[str, Any]]:
+    facts = stored(snapshot, cache_file(folders))
     for path, text in snapshot.buffers.items():
         if path.endswith(".py"):
             facts[path] = file_facts(path, text)
-    return agents_map(CallGraph(facts), under)
+    return as_seen(agents_map(CallGraph(facts), under), cache_file(folders, "tests"), snapshot.text)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ENGINE = (sys.executable, "-m", "soa_agents")
-INDEXER = (sys.executable, "-m", "soa_agents.workspace.index")
+INDEXER = (sys.executable, "-m", "soa_agents.workspace.mapping")
 
 LINE_LIMIT = 256 * 1024 * 1024  # bytes; a result carries whole texts
 GRACE = 5.0  # seconds that the engine has to end its own children
