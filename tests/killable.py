@@ -179,10 +179,15 @@ def _die_after(number: int) -> None:
     Ledger.append = counted  # type: ignore[method-assign]  # the one place that every event passes
 
 
-async def _played(place: Workplace, path: str) -> Laboratory:
+async def played(place: Workplace, path: str) -> Laboratory:
     """Tests as expressions in this process: where a job is killed matters here, not what runs its tests."""
     tests = {f"tests/test_shop.py::{name}": check for name, check in CHECKS.items()}
     return Laboratory(Expressions(path, place.text(path), tests), Interpreter(Path("python"), "", "3", "8"))
+
+
+def play_tests() -> None:
+    """Let the tests of this process's jobs be expressions."""
+    run.open_laboratory = played
 
 
 def _child(order: dict[str, Any], into: Path) -> None:
@@ -207,7 +212,7 @@ def _watch(child: int, seconds: float) -> bool:
 
 def main() -> None:
     if sys.argv[1] == "played":
-        run.open_laboratory = _played
+        play_tests()
     with tempfile.TemporaryDirectory() as folder:
         for number, line in enumerate(sys.stdin):
             said = Path(folder) / str(number)  # no pipe: a child may also be killed when it has answered

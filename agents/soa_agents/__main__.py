@@ -9,6 +9,7 @@ every job that was started.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -129,10 +130,11 @@ def main() -> None:
     def send(message: dict[str, Any]) -> None:
         out.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
 
-    try:
+    with contextlib.suppress(BrokenPipeError):  # the server is gone, and with it everybody who would listen
         asyncio.run(serve(sys.stdin.buffer, send))
-    except BrokenPipeError:
-        sys.exit(0)  # the server is gone, and with it everybody who would listen
+    # Every job has ended. The interpreter's own end would take a while with all that is loaded, and wait for
+    # threads that read a large workspace.
+    os._exit(0)
 
 
 if __name__ == "__main__":
