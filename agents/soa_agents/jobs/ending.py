@@ -181,7 +181,7 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
     failing = f" Still failing: {_test_name(still)}: {_first(still.message)}." if still else ""
     return (
         f"SoA got {name} to {count.passed} of {count.passed + count.failed} tests in "
-        f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason}{_flaky(state)} "
+        f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason}{_asides(state)} "
         "Look at the best diff, or try again."
     )
 
@@ -197,7 +197,7 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
         said = f"The result passes its tests but {flags[0].why} (line {flags[0].line})"
         return f"{said}, which can fool them. Review it."
     if stop.verdict == "untested":
-        return _line(_untested(name, measured, _in_the_way(state)))
+        return _line(_untested(name, measured, _in_the_way(state) + _asides(state)))
     written = [root for root in stop.accepted if root in state.best]
     wanted = len(state.job.targets) - (len(stop.accepted) - len(written))
     name = short(written[0]) if wanted == 1 else f"{len(written)} of {wanted} functions"
@@ -210,15 +210,23 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
     note = f" A docstring example still fails: {_first(wrong[0].message)}." if wrong else ""
     left = [short(t.function) for t in state.job.targets if t.function not in stop.accepted]
     note += f" Not proven, so not in the edit: {_listed(left)}." if left else ""
-    note += _flaky(state)
+    note += _asides(state)
     return _line(
         f"{name} {verb} {after.passed} of {after.passed + after.failed} {what}{were}.{note} "
         f"{stop.reason} {spending(state)}"
     )
 
 
+def _asides(state: State) -> str:
+    """What else a person has to know of the tests: flaky ones, and those that need the network."""
+    reports = (state.best[root].report for root in state.best)
+    names = [r.nodeid.rpartition("::")[2] for report in reports for r in report.tests if r.offline]
+    verb = "needs" if len(names) == 1 else "need"
+    offline = f" {_listed(names)} {verb} the network and did not count." if names else ""
+    return _flaky(state) + offline
+
+
 def _flaky(state: State) -> str:
-    """The tests that failed once on code that they pass, or nothing."""
     names = [name.rpartition("::")[2] for name in judge.flaky(state)]
     if not names:
         return ""

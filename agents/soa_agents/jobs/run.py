@@ -30,7 +30,7 @@ from soa_agents.swarm.job import JobResult, StartJob
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
 from soa_agents.verify.aside import aside
-from soa_agents.verify.guard import changes_tests
+from soa_agents.verify.guard import changes_tests, test_patterns
 from soa_agents.verify.report import Report, Selection
 from soa_agents.workspace.ids import FunctionId
 
@@ -251,7 +251,7 @@ def _targets(place: Workplace) -> list[FunctionId]:
 
 def _stubs_of(place: Workplace, where: Sequence[str]) -> list[FunctionId]:
     paths = [path for path in place.facts if not where or any(_lies_in(path, w) for w in where)]
-    files = [place.facts[path] for path in paths if not place.facts[path].is_test]
+    files = [place.facts[path] for path in paths if not _is_tests(place, path)]
     stubs = [FunctionId(f.path, fact.qualname) for f in files for fact in f.functions if fact.is_stub]
     if not stubs:
         name = ", ".join(where) or "The workspace"
@@ -264,5 +264,12 @@ def _lies_in(path: str, where: str) -> bool:
 
 
 def _refuse_tests(place: Workplace, targets: Sequence[FunctionId]) -> None:
-    for path in changes_tests(target.path for target in targets):
+    for path in (target.path for target in targets if _is_tests(place, target.path)):
         raise Refused(f"{path} belongs to the tests, which SoA never changes. Choose another function.")
+
+
+def _is_tests(place: Workplace, path: str) -> bool:
+    """Whether the file holds tests or configures pytest, by its name or by pytest's configuration."""
+    folder = place.folder_of(path)
+    inside = path.removeprefix(place.snapshot.prefix(folder))
+    return bool(changes_tests([inside], test_patterns(folder.root)))

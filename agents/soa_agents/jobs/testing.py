@@ -81,6 +81,10 @@ async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
         if report.tests
         else "No test runs this."
     )
+    if offline := sum(r.offline for r in report.tests):
+        message += (
+            f" {offline} {'needs' if offline == 1 else 'need'} the network, which tests do not have here."
+        )
     update = JobUpdate(
         start.job_id, start.kind, start.targets[0], "done", tests=_after(report), message=message
     )

@@ -18,11 +18,12 @@ def counted(state: State, report: Report) -> tuple[TestResult, ...]:
     """The tests that prove something about the root in scope: seen to run it, in the baseline or now.
 
     A test that stops at another function nobody has written yet, without the root on the stack, says nothing
-    about the root, neither before nor after.
+    about the root, neither before nor after; nor does one that needs the network, which no run has.
     """
     function = FunctionId.parse(state.root)
     seen = {r.nodeid for source in (state.baseline, report) for r in source.tests if function in r.ran}
-    return tuple(r for r in report.tests if r.nodeid in seen and not _stops_elsewhere(state, r))
+    told = (r for r in report.tests if r.nodeid in seen and not r.offline)
+    return tuple(r for r in told if not _stops_elsewhere(state, r))
 
 
 def examples(state: State, report: Report) -> tuple[TestResult, ...]:

@@ -13,6 +13,7 @@ from soa_agents.workspace.ids import FunctionId
 _OUTPUT = 600  # characters of what a failing test printed
 _MESSAGE = 1200
 _FRAMES = 6
+_SAID = 400  # characters of the values in one frame
 _NOISE = re.compile(r"0x[0-9a-f]{6,}|\b\d+\.\d+ ?s\b|/tmp/\S+|line \d+")
 
 
@@ -110,6 +111,8 @@ def _failure(group: list[TestResult], target: FunctionId) -> str:
     for frame in first.frames[-_FRAMES:]:
         mark = "  <- your function" if _is(frame, target) else ""
         lines.append(f"  at {frame.path}:{frame.line} in {frame.function}: {frame.source}{mark}")
+        if frame.values and (mark or frame is first.frames[-1]):
+            lines.append(f"    with {_capped(', '.join(frame.values), _SAID)}")
     if first.output.strip():
         printed = _capped(first.output.strip(), _OUTPUT)
         lines += ["  it printed:", *(f"    {line}" for line in printed.splitlines())]

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
 from soa_agents.verify.aside import abandonable
 from soa_agents.verify.plan import (
@@ -124,6 +125,12 @@ def _launch(scratch: Path) -> list[str]:
 
 def _scratch() -> Path:
     return Path(tempfile.mkdtemp(prefix="soa-")).resolve()
+
+
+def _no_room(problem: OSError) -> NoSandbox:
+    """The refusal when what a run needs cannot be written."""
+    said = f"SoA cannot write to {tempfile.gettempdir()}: {problem.strerror or problem}."
+    return NoSandbox(f"{said} Make room there, or set TMPDIR to another folder.")
 
 
 def _prepare(scratch: Path, command: Command, level: Layer, results: int) -> None:
@@ -250,9 +257,13 @@ class Jailed:
 async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
     """Start `command` at `level`; when the block is left nothing of it remains, neither process nor file."""
     reading, writing = os.pipe()
-    scratch = _scratch()
+    scratch: Path | None = None
     try:
-        _prepare(scratch, command, level, writing)
+        try:
+            scratch = _scratch()
+            _prepare(scratch, command, level, writing)
+        except OSError as problem:
+            raise _no_room(problem) from problem
         process = await asyncio.create_subprocess_exec(
             *_launch(scratch),
             stdin=asyncio.subprocess.DEVNULL,
@@ -276,7 +287,8 @@ async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
         for number in (reading, writing):
             if number >= 0:
                 os.close(number)
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, True))
+        if scratch is not None:
+            await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, True))
 
 
 async def _reader(number: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
