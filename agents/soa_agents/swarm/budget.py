@@ -64,7 +64,7 @@ def in_turn(state: State, asks: Sequence[Ask]) -> list[Ask]:
     of_root = Counter[str]()
     for agent, number in calls.items():
         of_root[state.root_of(agent)] += number
-    return sorted(asks, key=lambda ask: (of_root[state.root_of(ask.agent)], calls.get(ask.agent, 0)))
+    return sorted(asks, key=lambda ask: (of_root[state.root_for(ask)], calls.get(ask.agent, 0)))
 
 
 def used(state: State, reserved: Mapping[str, Reserved]) -> dict[str, Reserved]:

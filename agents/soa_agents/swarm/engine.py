@@ -63,8 +63,6 @@ class Engine:
                 wanted = self._protocol.ready(self.state)
                 if isinstance(wanted, Stop):
                     return wanted
-                asked = (action for action in wanted if isinstance(action, Ask))
-                self.state = with_members(self.state, asked)
                 await self._drop_unwanted(wanted)
                 reason = await self._start(wanted)
                 if not self._running:
@@ -106,7 +104,7 @@ class Engine:
             if isinstance(run, Verify):
                 self._start_run(run)
         asks = budget.in_turn(self.state, [action for action in new if isinstance(action, Ask)])
-        asking = {self.state.root_of(action.agent) for action in wanted if isinstance(action, Ask)}
+        asking = {self.state.root_for(action) for action in wanted if isinstance(action, Ask)}
         held_back = await self._start_calls(asks, asking)
         if asks and not self._running:
             held_back = await self._start_calls(asks, set())
@@ -130,7 +128,7 @@ class Engine:
             return False
         used = budget.used(self.state, self._reserved)
         claiming = {root for root, amount in used.items() if root in asking or not amount.calls}
-        return budget.held(limits, used, claiming, self.state.root_of(ask.agent))
+        return budget.held(limits, used, claiming, self.state.root_for(ask))
 
     def _start_run(self, verify: Verify) -> None:
         if self._count(Verify) < self._ports.test_runs:
@@ -140,7 +138,8 @@ class Engine:
 
     def _start_call(self, ask: Ask) -> str:
         """Start one call, unless a limit is in the way: that one."""
-        prompt = self._ports.prompter.prompt(self.state, ask)
+        joined = with_members(self.state, (ask,))
+        prompt = self._ports.prompter.prompt(joined, ask)
         reserve = budget.estimate(self.state, prompt.messages, self._ports.price)
         total = sum(self._reserved.values(), reserve)
         if reason := budget.over(self.state.job.limits, self.state.spent, total):
@@ -148,7 +147,7 @@ class Engine:
         self._reserved[ask.key] = reserve
         known = self.state.keys.get(ask.key)
         attempt = len(known.attempts) + known.stale + known.refused + 1 if known else 1
-        brief = self.state.nodes[ask.agent].brief
+        brief = joined.nodes[ask.agent].brief
         started = ActionStarted(ask.key, ask, attempt, brief, prompt.messages, time.time())
         self._begin(ask, started, self._ask(ask, prompt))
         return ""

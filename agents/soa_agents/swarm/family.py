@@ -44,14 +44,17 @@ def _member(state: State, agent: str, target: str) -> Node:
 def afresh(state: State) -> State:
     """The state in which every target that is not proven begins anew: nothing written, nothing asked."""
     roots = [t.function for t in state.job.targets if not ((b := state.best.get(t.function)) and b.proven)]
-    begun = tuple(f"{root}{mark}" for root in roots for mark in _MARKS)
-    nodes = {agent: node for agent, node in state.nodes.items() if not agent.startswith(begun)}
-    for root in roots:
-        nodes[root] = Node(
-            root, state.nodes[root].function, source_of(state.texts, state.nodes[root].function)
-        )
-    keys = {key: progress for key, progress in state.keys.items() if not key.startswith((*begun, "together"))}
+    families = tuple(f"{root}{mark}" for root in roots for mark in _MARKS)
+    nodes = {
+        agent: _begun(node) if agent in roots or agent.startswith(families) else node
+        for agent, node in state.nodes.items()
+    }
+    keys = {key: known for key, known in state.keys.items() if not key.startswith((*families, "together"))}
     return replace(state, nodes=nodes, keys=keys)
+
+
+def _begun(node: Node) -> Node:
+    return replace(node, written=None, before=None, revision=0, brief=0, children=())
 
 
 def expectation(state: State, node: Node, ask: Ask) -> Expect:
@@ -153,6 +156,8 @@ def _with_callees(state: State, root: str) -> State:
     if mother.depth >= state.job.limits.depth:
         return state
     targets = {target.function for target in state.job.targets}
+    if all(stub in targets for reach in state.job.stubs.values() for stub in reach.values()):
+        return state
     helpers = [child for child in mother.children if not _is_callee(state.nodes[child])]
     pending = [mother, *(node for child in helpers for node in state.family(child))]
     nodes, callees = dict(state.nodes), set[str]()

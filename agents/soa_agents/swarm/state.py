@@ -127,6 +127,10 @@ class State:
             agent = parent
         return agent
 
+    def root_for(self, ask: Ask) -> str:
+        """The target that a call is for, also where its agent joins with it."""
+        return self.root_of(ask.agent if ask.agent in self.nodes else ask.target)
+
     def owned(self, root: str) -> frozenset[str]:
         """The FunctionIds, as text, of all functions that the root's family owns."""
         return frozenset(str(node.function) for node in self.family(root))
