@@ -129,10 +129,10 @@ def _calls(code: str, name: str) -> str:
 
 
 def by_word(functions: Iterable[FunctionId]) -> Mapping[str, tuple[FunctionId, ...]]:
-    """The functions that may be suggested, by the words of their names; private and nested ones are none."""
+    """The functions that may be suggested, by the words of their names: what a module offers to others."""
     found: defaultdict[str, list[FunctionId]] = defaultdict(list)
     for each in functions:
-        if not each.name.startswith("_") and "<locals>" not in each.qualname:
+        if not each.name.startswith("_") and "." not in each.qualname:
             for word in name_parts(each.name):
                 found[word].append(each)
     return {word: tuple(named) for word, named in found.items()}
