@@ -21,7 +21,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
     disk TEXT PRIMARY KEY, path TEXT, size INTEGER, mtime_ns INTEGER, digest TEXT, facts TEXT
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS agents (path TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS agents (path TEXT PRIMARY KEY, said BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, said TEXT) WITHOUT ROWID
 """
 
@@ -47,7 +47,7 @@ def scan(snapshot: Snapshot, cache: Path | None = None) -> dict[str, FileFacts]:
 
 
 def update(snapshot: Snapshot, store: sqlite3.Connection) -> Changes:
-    """Bring the store up to the disk, without a look at open buffers. A change makes the map of agents old."""
+    """Bring the store up to the disk; open buffers do not count. A change makes the map of agents old."""
     listing = snapshot.python_files()
     known = _stamps(store)
     skipped = dict(listing.skipped)

@@ -13,7 +13,6 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
@@ -21,6 +20,7 @@ from pathspec import GitIgnoreSpec
 from soa_agents.errors import Refused, UsageError
 from soa_agents.workspace import repository
 
+IGNORE = ".soaignore"  # patterns of what SoA leaves out, as in .gitignore, at the top of a folder
 MAX_BYTES = 1_000_000  # longer files are generated tables, not code that people write
 _FOREIGN = frozenset(
     {"node_modules", "site-packages", "__pycache__", "__pypackages__"}
@@ -113,11 +113,13 @@ class Snapshot:
         """The workspace's own Python files: nothing ignored, hidden, vendored, generated or foreign."""
         skipped: Counter[str] = Counter()
         found: dict[str, SourceFile] = {}
-        ignored = GitIgnoreSpec.from_lines(self.exclude)
         for folder in self.folders:
+            own = (read_text(folder.root / IGNORE) or "").splitlines()
+            ignored = GitIgnoreSpec.from_lines([*self.exclude, *own])
+            prefix, alone = self.prefix(folder), len(self.folders) == 1
             for inner in _own_files(folder.root, skipped):
-                path, disk = self.prefix(folder) + inner, folder.root / inner
-                if self.path(disk) == path and not ignored.match_file(inner):
+                path, disk = prefix + inner, folder.root / inner
+                if (alone or self.path(disk) == path) and not ignored.match_file(inner):
                     _examine(path, disk, found, skipped)
         for path, text in self.buffers.items():
             if path.endswith(".py") and path not in found and self._is_new(path):
@@ -212,10 +214,17 @@ def _own_files(root: Path, skipped: Counter[str]) -> Iterator[str]:
     if not listed:  # no repository, or the folder as a whole is ignored by the one around it
         yield from _walk(root, skipped)
         return
-    is_foreign = cache(lambda folder: _is_foreign(root / folder))
+    top = str(root)
+    foreign: dict[str, bool] = {"": False}
+
+    def is_foreign(folder: str) -> bool:
+        if folder not in foreign:
+            above = folder.rpartition("/")[0]
+            foreign[folder] = is_foreign(above) or _is_foreign(f"{top}/{folder}")
+        return foreign[folder]
+
     for inner in listed:
-        parents = PurePosixPath(inner).parents[:-1] if inner.endswith(".py") else ()
-        if inner.endswith(".py") and not any(is_foreign(parent) for parent in parents):
+        if inner.endswith(".py") and not is_foreign(inner.rpartition("/")[0]):
             yield inner
 
 
@@ -223,25 +232,26 @@ def _walk(root: Path, skipped: Counter[str]) -> Iterator[str]:
     """By plain rules, where no repository says what is ignored: the root's .gitignore and usual places."""
     rules = (read_text(root / ".gitignore") or "").splitlines()
     ignored = GitIgnoreSpec.from_lines([*_BUILT, *rules])
-    for where, folders, files in os.walk(root, onerror=lambda _: skipped.update(["unreadable"])):
-        here = Path(where)
-        below = "" if here == root else f"{here.relative_to(root).as_posix()}/"
-        skipped.update("symlink" for name in folders if (here / name).is_symlink())
+    top = str(root)
+    for here, folders, files in os.walk(top, onerror=lambda _: skipped.update(["unreadable"])):
+        below = f"{os.path.relpath(here, top)}/".replace(os.sep, "/") if here != top else ""
+        skipped.update("symlink" for name in folders if os.path.islink(f"{here}/{name}"))  # noqa: PTH114 - quick
         folders[:] = sorted(
             name
             for name in folders
-            if not _is_foreign(here / name) and not ignored.match_file(f"{below}{name}/")
+            if not _is_foreign(f"{here}/{name}") and not ignored.match_file(f"{below}{name}/")
         )
         python = (f"{below}{name}" for name in sorted(files) if name.endswith(".py"))
         yield from (inner for inner in python if not ignored.match_file(inner))
 
 
-def _is_foreign(folder: Path) -> bool:
+def _is_foreign(folder: str) -> bool:
     """Hidden, vendored, generated, or an environment of installed packages."""
-    if folder.name.startswith(".") or folder.name in _FOREIGN:
+    name = folder.rpartition("/")[2]
+    if name.startswith(".") or name in _FOREIGN:
         return True
-    installed = os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110 - Path's own raises in a closed folder
-    return installed or os.path.isdir(folder / "conda-meta")  # noqa: PTH112 - likewise
+    installed = os.path.exists(f"{folder}/pyvenv.cfg")  # noqa: PTH110 - Path's own raises in a closed folder
+    return installed or os.path.isdir(f"{folder}/conda-meta")  # noqa: PTH112 - likewise
 
 
 def _examine(path: str, disk: Path, found: dict[str, SourceFile], skipped: Counter[str]) -> None:
