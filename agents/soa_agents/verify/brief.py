@@ -45,7 +45,7 @@ def for_model(report: Report, target: FunctionId, cap: int) -> str:
     failing = [r for r in report.results if not r.passed and r.outcome != "skipped"]
     count = tally(report.results)
     lines = [f"{count.passed} of {count.passed + count.failed} tests pass."]
-    if report.problem:
+    if report.problem and all(r.message != report.problem for r in failing):
         lines.append(report.problem)
     groups: dict[tuple[str, str], list[TestResult]] = {}
     for result in sorted(failing, key=lambda r: _distance(r, target)):

@@ -141,6 +141,8 @@ class ColdRunner:
                 session.add(line)
                 if line.startswith(b"{"):  # where a hanging test is does not say that it goes on
                     end = self._end(session, loop.time())
+                elif not session.running and end is not None:  # it tells that the time for collecting is up
+                    end = min(end, loop.time() + 1)
                 if session.status in _TOLD_ALL:
                     running.kill()  # what pytest still does is for a terminal
                     return

@@ -38,7 +38,7 @@ class Session:
     )  # of a hang: (file, line, name), innermost first
     after: Mapping[str, str] = field(default_factory=dict)  # `files` as they were at the end
     fails: bool = True  # whether at the end something that must fail still did
-    forged: bool = False  # a test was told that had not been started
+    forged: bool = False  # something was told that the plugin does not tell
 
     def add(self, line: bytes) -> None:
         """Take one line; a line that is none of the plugin's is passed over."""
@@ -48,6 +48,12 @@ class Session:
         except (ValueError, TypeError, KeyError):
             self._add_stack(line.decode("utf-8", "replace"))
             return
+        try:
+            self._take(kind, told)
+        except (KeyError, TypeError):
+            self.forged = True
+
+    def _take(self, kind: str, told: dict[str, Any]) -> None:
         match kind:
             case "root":
                 self.root = told["root"]
@@ -138,7 +144,12 @@ class Names:
 
 def results(session: Session, names: Names) -> list[TestResult]:
     """Every test and every file that told something, in order, and the test that was running at the end."""
-    found = {told["nodeid"]: names.result(told) for told in session.tests}
+    found: dict[str, TestResult] = {}
+    for told in session.tests:
+        try:
+            found[told["nodeid"]] = names.result(told)
+        except (KeyError, TypeError, ValueError):
+            session.forged = True
     for path, message in session.broken.items():
         found[path] = TestResult(names.prefix + path, "error", message=message)
     return list(found.values())
