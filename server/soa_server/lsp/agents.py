@@ -1,56 +1,74 @@
-"""`soa/agents`: the workspace's functions as agents, from the index's cache and the open documents.
+"""`soa/agents`: the workspace's functions as agents, from the indexer's tables and the open documents.
 
-The server itself never walks the disk: an indexer process fills the cache, and until it has ended the answer
-says that it is not complete.
+The server itself never walks the disk and resolves no names: an indexer process does, and until it has ended
+the answer says that it is not complete. What functions an open document has, and which are stubs, its outline
+says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from soa_agents.verify.testmap import as_seen
-from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.facts import file_facts
-from soa_agents.workspace.index import stored
-from soa_agents.workspace.mapping import agents_map
-from soa_agents.workspace.snapshot import Folder, Snapshot
+from soa_agents.workspace.functions import Function
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.mapping import kept_agents
+from soa_agents.workspace.snapshot import Folder, Snapshot, is_test_file, read_text
 from soa_agents.workspace.store import cache_file
 
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, path_of
-from soa_server.lsp.supervisor import INDEXER, run_indexer
+from soa_server.lsp.supervisor import INDEXER, ask_indexer, run_indexer
 
 MOMENT = 0.3  # seconds that a hover may wait
+SETTLED = 1.0  # seconds without a further change on the disk before it is read again
+UNWATCHED = 5.0  # seconds that an index is believed in where no client tells of changes
+
+Agent = dict[str, Any]
+Folders = tuple[Folder, ...]
 
 logger = logging.getLogger(__name__)
 
 
 class Agents:
-    """Answers from what is known now, and has the rest indexed."""
+    """Answers from what is known now, and has the rest indexed; `exclude` gives the settings' patterns."""
 
-    def __init__(self, documents: Documents, diagnostics: Diagnostics) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        diagnostics: Diagnostics,
+        exclude: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._documents = documents
         self._diagnostics = diagnostics
-        self._indexing: dict[tuple[Folder, ...], asyncio.Task[None]] = {}
-        self._indexed: set[tuple[Folder, ...]] = set()
+        self._exclude = exclude
+        self.watched = False  # does the client tell of changes on the disk?
+        self._indexing: dict[Folders, asyncio.Task[None]] = {}
+        self._indexed: dict[Folders, float] = {}  # when
+        self._changes = 0  # on the disk, as far as we were told
+        self._due: asyncio.TimerHandle | None = None
         self._looking: dict[str, asyncio.Task[None]] = {}
-        self._seen: dict[str, dict[str, dict[str, Any]]] = {}
+        self._seen: dict[str, dict[str, Agent]] = {}
 
     async def answer(self, uri: str) -> dict[str, Any]:
         """The agents of one file, or of the whole workspace for an empty URI."""
         disk = path_of(uri) if uri else None
         folders = self._documents.folders_for(disk) if disk else self._documents.folders
         snapshot = self._documents.snapshot(folders)
-        self._index(folders)
         under = snapshot.path(disk) if disk else None
-        complete = folders in self._indexed or not folders
-        agents = await asyncio.to_thread(_agents, snapshot, folders, under)
-        return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
+        if disk and under is None:
+            return {"agents": [], "complete": True}
+        complete = self._is_indexed(folders)
+        self.index(folders)
+        found = await self._known(snapshot, under)
+        open_now = self._outlines(snapshot, under)
+        agents = [self._with_status(agent) for agent in _laid_over(found, open_now)]
+        return {"agents": agents, "complete": complete}
 
-    async def of_file(self, uri: str) -> Mapping[str, dict[str, Any]]:
+    async def of_file(self, uri: str) -> Mapping[str, Agent]:
         """The agents of a file by their functions, as they are known within a moment or were known before."""
         looking = self._looking.get(uri)
         if looking is None:
@@ -59,16 +77,62 @@ class Agents:
         return self._seen.get(uri, {})
 
     def stale(self) -> None:
-        """Files changed on the disk: the next question has them indexed again."""
-        self._indexed.clear()
+        """Files changed on the disk: they are read again once it is quiet, if anybody asked before."""
+        self._changes += 1
         self._diagnostics.proven.clear()
+        known = [*self._indexed]
+        self._indexed.clear()
+        self.soon(*known)
+
+    def soon(self, *folders: Folders) -> None:
+        """Have these workspaces indexed in a moment."""
+        if self._due is not None:
+            self._due.cancel()
+        if folders:
+            self._due = asyncio.get_running_loop().call_later(SETTLED, lambda: [*map(self.index, folders)])
+
+    def index(self, folders: Folders) -> None:
+        """Have a workspace indexed, unless it is or is being so."""
+        if folders and not self._is_indexed(folders) and folders not in self._indexing:
+            self._indexing[folders] = asyncio.create_task(self._run(folders))
 
     async def close(self) -> None:
         """End the indexer."""
+        if self._due is not None:
+            self._due.cancel()
         tasks = [*self._indexing.values(), *self._looking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_indexed(self, folders: Folders) -> bool:
+        if not folders:
+            return True
+        at = self._indexed.get(folders)
+        return at is not None and (self.watched or time.monotonic() < at + UNWATCHED)
+
+    async def _known(self, snapshot: Snapshot, under: str | None) -> list[Agent]:
+        """The indexer's word: from its tables, or by a question where open documents are not as on the disk."""
+        cache = cache_file(snapshot.folders)
+        unsaved = await asyncio.to_thread(_unsaved, snapshot)
+        if not unsaved:
+            return await asyncio.to_thread(kept_agents, cache, under)
+        question = {"buffers": unsaved, "under": under}
+        try:
+            found: list[Agent] = await ask_indexer(INDEXER, cache, _roots(snapshot.folders), question)
+            return found
+        except (OSError, ValueError) as error:
+            logger.warning("the indexer did not answer: %s", error)
+            return await asyncio.to_thread(kept_agents, cache, under)
+
+    def _outlines(self, snapshot: Snapshot, under: str | None) -> dict[str, tuple[Function, ...]]:
+        """The functions of the open documents asked about, test modules left out."""
+        found = {}
+        for path in snapshot.buffers if under is None else {under} & snapshot.buffers.keys():
+            document = self._documents.at(snapshot.disk(path))
+            if document is not None and document.is_python and not is_test_file(path):
+                found[path] = self._documents.outline(document).functions
+        return found
 
     async def _look(self, uri: str) -> None:
         try:
@@ -77,7 +141,7 @@ class Agents:
         finally:
             del self._looking[uri]
 
-    def _with_status(self, agent: dict[str, Any]) -> dict[str, Any]:
+    def _with_status(self, agent: Agent) -> Agent:
         function = agent["function"]
         if function in self._diagnostics.suspects():
             return {**agent, "status": "failing"}
@@ -85,24 +149,53 @@ class Agents:
             return {**agent, "status": "passing"}
         return agent
 
-    def _index(self, folders: tuple[Folder, ...]) -> None:
-        if folders and folders not in self._indexed and folders not in self._indexing:
-            self._indexing[folders] = asyncio.create_task(self._run(folders))
-
-    async def _run(self, folders: tuple[Folder, ...]) -> None:
+    async def _run(self, folders: Folders) -> None:
+        changes = self._changes
         try:
-            await run_indexer(INDEXER, cache_file(folders), [folder.root for folder in folders])
+            await run_indexer(INDEXER, cache_file(folders), _roots(folders), self._exclude())
         except OSError as error:
             logger.warning("the indexer could not be started: %s", error)
         else:
-            self._indexed.add(folders)
+            if changes == self._changes:
+                self._indexed[folders] = time.monotonic()
         finally:
             del self._indexing[folders]
+        if changes != self._changes:
+            self.index(folders)
 
 
-def _agents(snapshot: Snapshot, folders: tuple[Folder, ...], under: str | None) -> list[dict[str, Any]]:
-    facts = stored(snapshot, cache_file(folders))
-    for path, text in snapshot.buffers.items():
-        if path.endswith(".py"):
-            facts[path] = file_facts(path, text)
-    return as_seen(agents_map(CallGraph(facts), under), cache_file(folders, "tests"), snapshot.text)
+def _roots(folders: Folders) -> list[Any]:
+    return [folder.root for folder in folders]
+
+
+def _unsaved(snapshot: Snapshot) -> dict[str, str]:
+    """The open Python documents that are not as they are on the disk."""
+    buffers = snapshot.buffers.items()
+    return {
+        path: text
+        for path, text in buffers
+        if path.endswith(".py") and text != read_text(snapshot.disk(path))
+    }
+
+
+def _laid_over(found: Iterable[Agent], outlines: Mapping[str, Sequence[Function]]) -> Iterator[Agent]:
+    """The agents found, those of open documents as their outlines have them: none is lost while one types."""
+    known = {}
+    for agent in found:
+        if FunctionId.parse(agent["function"]).path in outlines:
+            known[agent["function"]] = agent
+        else:
+            yield agent
+    for functions in outlines.values():
+        for function in functions:
+            agent = known.get(str(function.id)) or {
+                "function": str(function.id),
+                "role": "child",
+                "children": [],
+                "tests": [],
+                "status": "unknown",
+            }
+            status = (
+                "stub" if function.is_stub else agent["status"] if agent["status"] != "stub" else "unknown"
+            )
+            yield {**agent, "status": status}

@@ -28,8 +28,9 @@ from soa_server.lsp.resume import Resuming
 from soa_server.lsp.saving import OnSave
 from soa_server.lsp.supervisor import ENGINE
 from soa_server.lsp.trace import add_features
-from soa_server.settings import PROTOCOLS, EditorSettings
+from soa_server.settings import PROTOCOLS, EditorSettings, is_protocol
 
+WATCHED = ("**/*.py", "**/.gitignore", "**/.soaignore")
 SHUTDOWN_SECONDS = 5.0  # that a shutdown waits for jobs to end
 
 logger = logging.getLogger("soa")
@@ -50,12 +51,18 @@ class Server(LanguageServer):
         self.controller = Controller(self.person, self.documents, engine or ENGINE)
         self.saving = OnSave(self.controller)
         self.resuming = Resuming(self.controller)
-        self.agents = Agents(self.documents, self.controller.diagnostics)
+        self.agents = Agents(self.documents, self.controller.diagnostics, self._exclude)
         self.ending: asyncio.Future[int] | None = None
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Into the log; requests answer with their error, and nothing else concerns the person."""
         logger.error("%s: %s", type(error).__name__, error)
+
+    def _exclude(self) -> tuple[str, ...]:
+        """The patterns of what is not indexed: those of all folders' settings."""
+        now = self.controller.configuration.now
+        found = (now(folder.root).settings.index_exclude for folder in self.documents.folders)
+        return tuple(dict.fromkeys(pattern for patterns in found for pattern in patterns))
 
     def finish(self, code: int) -> None:
         """End the process with this exit code."""
@@ -91,6 +98,10 @@ def _lifecycle(server: Server) -> None:
         if not server.person.client.configuration:
             server.controller.configuration.now(None)
         server.resuming.offer()
+        if server.person.client.watches:
+            server.agents.watched = True
+            server.person.watch(WATCHED)
+        server.agents.soon(server.documents.folders)
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(params: None) -> None:
@@ -143,6 +154,10 @@ def _workspace(server: Server) -> None:
         server.documents.set_folders([*kept, *_roots(folder.uri for folder in params.event.added)])
         server.agents.stale()
         server.controller.configuration.refresh()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def files_changed(params: types.DidChangeWatchedFilesParams) -> None:
+        server.agents.stale()
 
     @server.feature("soa/agents")
     async def agents(params: Any) -> dict[str, Any]:
@@ -224,7 +239,7 @@ def _commands(server: Server) -> None:
         @server.command(command)
         def start(*arguments: Any) -> dict[str, str]:
             argument = _checked(lambda: from_lsp.argument_of(command, arguments, required, optional))
-            if argument.protocol and argument.protocol not in PROTOCOLS:
+            if argument.protocol and not is_protocol(argument.protocol):
                 raise JsonRpcInvalidParams(f"{command}: protocol must be one of {', '.join(PROTOCOLS)}.")
             request = Request(
                 kind=kind,  # type: ignore[arg-type]  # the table holds job kinds

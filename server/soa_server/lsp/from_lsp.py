@@ -37,6 +37,7 @@ class Client:
     stops_for_buttons: bool = False  # as Neovim does, whose prompt holds the person up
     configuration: bool = False
     registers_configuration: bool = False
+    watches: bool = False
     action_literals: bool = False
     tags: bool = False
     disabled: bool = False
@@ -67,6 +68,7 @@ def client_of(params: types.InitializeParams) -> Client:
         shows_documents=has("window.show_document.support"),
         configuration=has("workspace.configuration"),
         registers_configuration=has("workspace.did_change_configuration.dynamic_registration"),
+        watches=has("workspace.did_change_watched_files.dynamic_registration"),
         action_literals=has(f"{action}.code_action_literal_support"),
         tags=1 in (has.value(f"{action}.tag_support.value_set") or ()),
         disabled=has(f"{action}.disabled_support"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -87,6 +87,15 @@ class Person:
         """Have the client ask for its code lenses anew, where it can be told so."""
         if self.client.refreshes_lenses:
             self._later(self.ask(types.WORKSPACE_CODE_LENS_REFRESH, None))
+
+    def watch(self, patterns: Sequence[str]) -> None:
+        """Have the client tell of changes of such files on the disk."""
+        watchers = [types.FileSystemWatcher(glob_pattern=pattern) for pattern in patterns]
+        options = types.DidChangeWatchedFilesRegistrationOptions(watchers=watchers)
+        method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+        wish = types.Registration(id="soa-watched-files", method=method, register_options=options)
+        params = types.RegistrationParams(registrations=[wish])
+        self._later(self.ask(types.CLIENT_REGISTER_CAPABILITY, params))
 
     def _later(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)

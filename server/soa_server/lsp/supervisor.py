@@ -121,19 +121,35 @@ def _line(message: dict[str, Any]) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
-async def run_indexer(command: Sequence[str], cache: Path, folders: Sequence[Path]) -> None:
-    """Fill the index's cache in a child process; returns when it has ended, kills it when cancelled."""
+async def run_indexer(
+    command: Sequence[str], cache: Path, folders: Sequence[Path], exclude: Sequence[str] = ()
+) -> None:
+    """Bring the index's cache up to the disk in a child process that ends by itself."""
+    options = [f"--exclude={pattern}" for pattern in exclude]
+    await _run([*command, "--cache", str(cache), *options, *map(str, folders)], None)
+
+
+async def ask_indexer(
+    command: Sequence[str], cache: Path, folders: Sequence[Path], question: dict[str, Any]
+) -> Any:
+    """The answer of a child process to a question about open documents; raises `ValueError` without one."""
+    told = json.dumps(question).encode()
+    said = await _run([*command, "--ask", "--cache", str(cache), *map(str, folders)], told)
+    return await asyncio.to_thread(json.loads, said)
+
+
+async def _run(command: Sequence[str], told: bytes | None) -> bytes:
+    """What a child process prints when it is told something; it is killed when the caller is cancelled."""
+    quiet, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command,
-        "--cache",
-        str(cache),
-        *map(str, folders),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdin=quiet if told is None else pipe,
+        stdout=quiet if told is None else pipe,
         start_new_session=True,
     )
     try:
-        await process.wait()
+        said, _ = await process.communicate(told)
+        return said or b""
     finally:
         if process.returncode is None:
             _kill_group(process)
