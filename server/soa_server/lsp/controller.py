@@ -188,7 +188,10 @@ class Controller:
         if job.cancelled:
             message = update.message if update.state == "cancelled" else ""
             message = message or sentences.cancelled(job.request.name)
-            self._end(job, replace(update, state="cancelled", verdict=None, message=message))
+            update = replace(update, state="cancelled", verdict=None, message=message)
+            if result.update.state != "cancelled":  # it had ended before the cancel reached it
+                self._spawn(asyncio.to_thread(remember, job, result, update, Outcome()))
+            self._end(job, update)
             return
         outcome = Outcome()
         stands = job.request.kind == "runTests"  # whether the tests' outcome is that of the person's text
