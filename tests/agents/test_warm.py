@@ -97,7 +97,9 @@ def names():
 def described(value):
     return "{value}".format(**locals())
 """
-OF_KINDS = """import code_
+OF_KINDS = """import inspect
+
+import code_
 
 
 def test_box():
@@ -111,6 +113,10 @@ def test_held():
 
 def test_names():
     assert code_.names() == []
+
+
+def test_source():
+    assert inspect.getsource(code_.Box) == inspect.getsource(code_.held) == ""
 """
 
 
@@ -218,14 +224,16 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a test": lambda root: (root / "test_code.py").write_text(TESTS.replace("== 1", "== 2")),
     "another source": lambda root: (root / "other.py").write_text("ONE = 2\n"),
     "a conftest that is new": lambda root: (root / "conftest.py").write_text("import other\nother.ONE = 2\n"),
-    "the configuration": lambda root: (root / "pytest.ini").write_text("[pytest]\npython_functions = none\n"),
+    "a file that becomes the configuration": lambda root: (root / "pyproject.toml").write_text(
+        "[tool.pytest.ini_options]\npython_functions = 'none'\n"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 async def test_a_server_is_started_again_when_what_it_rests_on_has_changed(name: str, tmp_path: Path) -> None:
     tests = TESTS.replace("== 1", "== other.ONE").replace("import code_", "import code_, other")
-    root = small(tmp_path, **{"test_code.py": tests, "other.py": "ONE = 1\n", "pytest.ini": "[pytest]\n"})
+    root = small(tmp_path, **{"test_code.py": tests, "other.py": "ONE = 1\n", "pyproject.toml": ""})
     async with ladder(root) as warm:
         assert outcomes(await warm.run(GOOD, F)) == {"test_code.py::test_f": "passed"}
         CHANGES[name](root)

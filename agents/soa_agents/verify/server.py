@@ -305,11 +305,16 @@ def rests_on(root: str, opened: set[str]) -> list[str]:
     files = {path for path in opened if "__pycache__" not in path}
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.startswith(root + os.sep):
+        if isinstance(file, str) and (file.startswith(root + os.sep) or _is_source(file)):
             files.add(file)
     folders = {os.path.dirname(path) for path in files} | {os.path.abspath(path or ".") for path in sys.path}
     folders = {folder for folder in folders if not folder.startswith(layers.OWN)}
     return sorted(files | folders | set(_configuration(root, folders)))
+
+
+def _is_source(file: str) -> bool:
+    """Whether a module may be edited where it lies; a new version of what is installed is a new folder."""
+    return "-packages" not in file and not file.startswith((sys.prefix, sys.base_prefix, layers.OWN, "<"))
 
 
 def _configuration(root: str, folders: set[str]) -> Iterator[str]:

@@ -117,7 +117,7 @@ class _Bench:
         self.kept["python"] = self.cold.interpreter.version
         self.kept["times"] = found.summary()
         self.kept["memory_mb"] = measure.memory_of_servers()
-        self.kept["two_workers"] = await measure.two_workers(self.ladder, todo)
+        self.kept["two_workers"], self.kept["two_pytests"] = await measure.two_workers(self.ladder, todo)
 
     async def _compare(self, among: list[measure.Subject], pairs: int, seconds: float) -> None:
         """Compare `_AT_ONCE` candidates at a time; what is known so far is kept after each of them."""
@@ -144,4 +144,8 @@ def _line(kept: dict[str, Any]) -> str:
     tried = sum(found["rungs"].values()) or 1
     part = {rung: f"{count / tried:.0%}" for rung, count in found["rungs"].items()}
     said = f"{found['equal']} of {found['pairs']} verdicts equal, rungs {part}"
-    return f"{said}; {times}, two workers x{kept.get('two_workers')}" if times else said
+    return (
+        f"{said}; {times}, two workers x{kept.get('two_workers')}, two pytests x{kept.get('two_pytests')}"
+        if times
+        else said
+    )
