@@ -112,7 +112,7 @@ class Agents:
         return at is not None and (self.watched or time.monotonic() < at + UNWATCHED)
 
     async def _known(self, snapshot: Snapshot, under: str | None) -> list[Agent]:
-        """The indexer's word: from its tables, or by a question where open documents are not as on the disk."""
+        """The indexer's word: from its tables, or by a question where open documents differ from the disk."""
         cache = cache_file(snapshot.folders)
         unsaved = await asyncio.to_thread(_unsaved, snapshot)
         if not unsaved:
