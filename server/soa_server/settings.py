@@ -8,6 +8,7 @@ null counts as not given, because editors send the defaults of their settings pa
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,13 @@ import platformdirs
 from soa_agents.settings import Limits, ModelSettings, Price, Settings, TestSettings
 
 APP = "soa"
-PROTOCOLS = ("auto", "mother_child", "single")
+PROTOCOLS = (
+    *("auto", "mother_child", "single", "planner_worker"),
+    *("sequential", "coordinator", "broadcast", "shared"),
+)
+_TEAM = re.compile(
+    r"(sequential|coordinator|broadcast|shared):[1-9]\d{0,3}|sequential:[1-9]\d{0,3}x[1-9]\d{0,3}"
+)
 
 Preview = Literal["auto", "always", "never"]
 Read = Callable[[object], object]  # raises ValueError saying what was expected
@@ -147,6 +154,17 @@ def _one_of(*choices: str) -> Read:
     return read
 
 
+def is_protocol(value: object) -> bool:
+    """Whether that names a protocol: one of the table, or a team with its size (`sequential:8`)."""
+    return value in PROTOCOLS or (isinstance(value, str) and _TEAM.fullmatch(value) is not None)
+
+
+def _protocol(value: object) -> object:
+    if not is_protocol(value):
+        raise ValueError("one of " + ", ".join(PROTOCOLS))
+    return value
+
+
 def _price(value: object) -> object:
     expected = (
         "an object with the numbers input and output, and optionally cached (US dollars a million tokens)"
@@ -170,7 +188,7 @@ KEYS: Mapping[str, Read] = {
     "model.provider": _one_of("openai", "editor"),
     "model.contextTokens": _whole(1000),
     "model.price": _price,
-    "protocol": _one_of(*PROTOCOLS),
+    "protocol": _protocol,
     "limits.depth": _whole(1),
     "limits.rounds": _whole(0),
     "limits.calls": _whole(1),

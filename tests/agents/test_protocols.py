@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+import time
+from pathlib import Path
 
 import pytest
 from agents.playground import PATH, Script, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soa_agents.errors import ReplyError, UsageError
+from soa_agents.jobs.history import roles
+from soa_agents.models.port import Usage
 from soa_agents.protocols import TABLE, choose
-from soa_agents.settings import Limits
+from soa_agents.settings import Limits, Settings
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Action, Ask, Stop
-from soa_agents.swarm.events import Replied
+from soa_agents.swarm.events import JobRequested, Replied
 from soa_agents.swarm.fold import replay, without_lost_starts
+from soa_agents.swarm.job import StartJob
+from soa_agents.swarm.ledger import Ledger
 from soa_agents.swarm.replies import choices
 from soa_agents.swarm.state import State
 
@@ -183,6 +189,21 @@ async def test_a_planner_may_call_planners_of_her_own() -> None:
     )
     assert played.stop.verdict == "passed"
     assert played.model.asked[:2] == ["total plan", "total plan"]
+
+
+def test_roles_of_earlier_jobs_are_found_in_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    try:
+        for number, (protocol, role) in enumerate(
+            [("shared", "tester"), ("sequential:8", "tester"), ("shared:2", "writer"), ("single", "loner")]
+        ):
+            start = StartJob(str(number), "generate", (), (), Settings(protocol=protocol), {})
+            ledger.append(str(number), JobRequested(start, time.time()))
+            reply = Replied("key", f"Role: {role}\n```python\n```", "stop", Usage(), "m")
+            ledger.append(str(number), reply)
+        assert roles(ledger) == ("tester", "writer")
+    finally:
+        ledger.close()
 
 
 # -- what a new protocol takes

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from soa_agents.protocols import TABLE, choose
 from soa_agents.settings import Price, Settings
-from soa_server.settings import KEYS, Layers, Resolved, resolve
+from soa_server.settings import KEYS, PROTOCOLS, Layers, Resolved, resolve
+
+ROOT = Path(__file__).parents[2]
 
 
 def value(resolved: Resolved, key: str) -> Any:
@@ -174,3 +178,14 @@ NAMES = st.sampled_from([*KEYS, *{k.partition(".")[0] for k in KEYS}, "soa", "so
 @given(st.dictionaries(NAMES, JSON | st.dictionaries(NAMES, JSON, max_size=3), max_size=4))
 def test_no_settings_whatever_raise(client: dict[str, Any]) -> None:
     resolve(Layers(client=client))
+
+
+def test_every_protocol_can_be_set_and_teams_may_say_their_size() -> None:
+    assert set(PROTOCOLS) == {"auto", *TABLE}
+    offered = json.loads((ROOT / "vscode-extension/package.json").read_text())["contributes"]["configuration"]
+    sections = offered if isinstance(offered, list) else [offered]
+    (listed,) = [s["properties"]["soa.protocol"] for s in sections if "soa.protocol" in s["properties"]]
+    assert tuple(listed["enum"]) == PROTOCOLS
+    for name in (*PROTOCOLS, "sequential:8", "sequential:8x2", "shared:3"):
+        assert resolve(Layers(client={"soa": {"protocol": name}})).settings.protocol == name
+        choose(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,12 @@ from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import Event, JobEnded, JobRequested, JobStarted, Replied
 from soa_agents.swarm.fold import retold
 from soa_agents.swarm.job import AgentUpdate, JobUpdate
+from soa_agents.swarm.ledger import Ledger
+from soa_agents.swarm.replies import choices
 from soa_agents.swarm.state import Node
+
+_TEAMS = ("sequential", "coordinator", "broadcast", "shared")
+_JOBS, _ROLES = 20, 20  # how far back roles are looked for, and how many are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,14 @@ def story(events: Sequence[Event]) -> Story:
         for event, state in retold(events):
             narrator.heard(state, event)
     return Story(tuple(updates), tuple(_revisions(events)), _result(events))
+
+
+def roles(ledger: Ledger) -> tuple[str, ...]:
+    """The roles that members of teams took in the last jobs of a ledger, the most frequent first."""
+    jobs = [entry.id for entry in ledger.entries() if entry.protocol.partition(":")[0] in _TEAMS][:_JOBS]
+    replies = (event.text for job in jobs for event in ledger.events(job) if isinstance(event, Replied))
+    taken = Counter(role for text in replies if (role := choices.role(text)))
+    return tuple(role for role, _ in taken.most_common(_ROLES))
 
 
 def _revisions(events: Sequence[Event]) -> Iterator[Revision]:

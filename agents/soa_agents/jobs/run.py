@@ -7,12 +7,12 @@ import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from soa_agents import protocols
 from soa_agents.errors import Refused, SoaError, UsageError
-from soa_agents.jobs import ending, resume, testing
+from soa_agents.jobs import ending, history, resume, testing
 from soa_agents.jobs.laboratory import Laboratory, open_laboratory
 from soa_agents.jobs.log import Log
 from soa_agents.jobs.narrate import Listener, Narrator
@@ -157,9 +157,13 @@ class _Job:
             return await self._run_agents(Staff(place, laboratory, protocol, model), past)
 
     async def _begin_agents(self, staff: Staff, prepared: Prepared) -> JobResult:
-        for event in (prepared.started, prepared.baseline):
+        assert self._log is not None  # noqa: S101 - opened before the first event
+        started = prepared.started
+        if started.protocol.startswith("shared"):
+            started = replace(started, roles=history.roles(self._log.ledger))
+        for event in (started, prepared.baseline):
             self._record(event)
-        return await self._run_agents(staff, replay((prepared.started, prepared.baseline)))
+        return await self._run_agents(staff, replay((started, prepared.baseline)))
 
     async def _run_agents(self, staff: Staff, state: State) -> JobResult:
         laboratory = staff.laboratory

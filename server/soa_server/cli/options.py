@@ -70,7 +70,11 @@ def job_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option("--model", metavar="NAME", help="The model to ask (setting model.name)."),
-            click.option("--protocol", metavar="NAME", help="How agents coordinate: mother_child or single."),
+            click.option(
+                "--protocol",
+                metavar="NAME",
+                help="How agents coordinate (setting protocol).",
+            ),
             click.option("--calls", type=int, metavar="N", help="Stop after N model calls (60)."),
             click.option("--cost", type=float, metavar="USD", help="Stop at this cost in US dollars."),
             click.option(
