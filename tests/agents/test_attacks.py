@@ -20,13 +20,14 @@ from soa_agents.verify import attacks, intrusions, probe
 from soa_agents.verify.decoys import decoys
 from soa_agents.verify.ladder import Ladder
 from soa_agents.verify.plan import Layer
-from soa_agents.verify.sandbox import Command, jailed
+from soa_agents.verify.sandbox import Command, jailed, run_briefly
 from verify_place import asked, outcomes, own_python, runner, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the jail is built from Linux's own parts")
 LEVELS: tuple[Layer, ...] = ("namespaces", "landlock")
 NOBODY = 65534
 TABLE = {**attacks.ATTACKS, **intrusions.INTRUSIONS}
+MODULES = (attacks, intrusions)
 
 
 @cache
@@ -141,7 +142,7 @@ async def test_a_candidate_in_a_test_server_reaches_nobody(tmp_path: Path) -> No
     if probe.probe().level != "namespaces":
         pytest.skip("test servers need user namespaces")
     root = written(tmp_path, SERVED)
-    for module in (attacks, intrusions):
+    for module in MODULES:
         shutil.copyfile(str(module.__file__), root / f"{module.__name__.rpartition('.')[2]}_.py")
     test = asked("test_code.py::test_f")
     passed = {"test_code.py::test_f": "passed"}
@@ -164,6 +165,35 @@ async def test_a_candidate_in_a_test_server_reaches_nobody(tmp_path: Path) -> No
         "aim",
         "__pycache__",
     }
+
+
+# A server may make namespaces for its children; so may what it loads of a workspace, and attack from there.
+FROM_A_NAMESPACE = """
+import os, sys
+sys.path.insert(0, ".")
+import attacks_, intrusions_, json
+user, group = os.getuid(), os.getgid()
+assert intrusions_.LIBC.unshare(0x10020000) == 0  # user and mounts
+for name, text in ("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1"):
+    with open("/proc/self/" + name, "w") as file: file.write(text)
+table = {**attacks_.ATTACKS, **intrusions_.INTRUSIONS}
+del table["unshares"]
+print(json.dumps(attacks_.run(json.load(open("aim")), table)))
+"""
+
+
+def test_what_a_test_server_may_do_reaches_nobody_either() -> None:
+    if tried("namespaces").problem:
+        pytest.skip(tried("namespaces").problem)
+    with decoys(Path.home()) as put_up:
+        files = {"aim": json.dumps(put_up.aim).encode()}
+        files |= {f"{m.__name__.rpartition('.')[2]}_.py": Path(str(m.__file__)).read_bytes() for m in MODULES}
+        arguments = ("-I", "-S", "-c", FROM_A_NAMESPACE)
+        command = Command(own_python().path, arguments, put_up.tree, files, seconds=60, requests=0)
+        done = run_briefly(command, "namespaces")
+        assert put_up.seen() == ()
+    got = json.loads(done.output.strip().rpartition("\n")[2])
+    assert got == {"mounts": "b'tmpfs' on b'mounted'"}  # a file system of its own, in a namespace of its own
 
 
 # Attacks on the machine's patience: what they do, and how the run must end. `MARK` names what they leave.

@@ -156,11 +156,12 @@ def _clones(aim: Aim) -> str:
 def _mounts(aim: Aim) -> str:
     os.makedirs("mounted", exist_ok=True)
     for source, target, kind, flags in (
-        (b"tmpfs", b"mounted", b"tmpfs", 0),
         (b"proc", b"mounted", b"proc", 0),
         (b"/", b"mounted", None, _BIND),
         (None, b"/usr", None, _REMOUNT | _BIND),
         (None, b"/", None, _REMOUNT | _BIND),
+        (None, b"/proc/sys", None, _REMOUNT | _BIND),
+        (b"tmpfs", b"mounted", b"tmpfs", 0),
     ):
         if LIBC.mount(source, target, kind, flags, None) == 0:
             return f"{kind!r} on {target!r}"
