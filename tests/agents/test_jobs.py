@@ -162,6 +162,7 @@ OWN_TESTS = block(
     "from shop import total\n\n\ndef test_total():\n    assert total([(1, 2)]) == 2\n\n\n"
     "def test_odd():\n    assert total([]) == 1"
 )
+TWICE = block("def twice(f):\n    def wrapper():\n        return f() + f()\n    return wrapper")
 
 ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
     "no test runs it": (
@@ -197,6 +198,44 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             },
         ),
         {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "3 of 3 tests"},
+    ),
+    "what pytest's configuration calls a test is no target": (
+        Job(
+            targets=("checks/shop_checks.py::helper",),
+            files={
+                "checks/shop_checks.py": "def helper():\n    ...\n",
+                "pytest.ini": "[pytest]\npython_files = *_checks.py\n",
+            },
+        ),
+        {"state": "refused", "verdict": None, "offer": "none", "exit": 1, "says": "never changes"},
+    ),
+    "a decorator": (
+        Job(
+            {"deco.py::twice": {"skeleton": [TWICE]}},
+            targets=("deco.py::twice",),
+            files={
+                "deco.py": 'def twice(f):\n    """Call it two times, adding up."""\n    ...\n',
+                "test_deco.py": "from deco import twice\n\n\n@twice\ndef one():\n    return 1\n\n\n"
+                "def test_one():\n    assert one() == 2\n",
+            },
+        ),
+        {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "1 of 1 tests (0"},
+    ),
+    "what runs only while modules are imported": (
+        Job(
+            {
+                "table.py::squares": {
+                    "skeleton": [block("def squares(n):\n    return [x * x for x in range(n)]")]
+                }
+            },
+            targets=("table.py::squares",),
+            files={
+                "table.py": 'def squares(n):\n    """Squares below n."""\n    raise NotImplementedError\n\n\n'
+                "TABLE = squares(4)\n",
+                "test_table.py": "from table import TABLE\n\n\ndef test_table():\n    assert TABLE[3] == 9\n",
+            },
+        ),
+        {"state": "done", "verdict": "passed", "offer": "apply", "exit": 0, "says": "1 of 1 tests (0"},
     ),
     "the model never gets it right": (
         Job(

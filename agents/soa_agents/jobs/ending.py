@@ -245,7 +245,8 @@ def _in_the_way(state: State) -> str:
     red = (r for r in (best.report.tests if best else ()) if not r.passed and r.nodeid in state.target.tests)
     stopped = next(red, None)
     if stopped is None:
-        return ""
+        at_import = best is not None and FunctionId.parse(state.root) in best.report.imported
+        return " It runs while modules are imported, where no test is seen to run it." if at_import else ""
     marked = [line for line in stopped.message.splitlines() if line.startswith("E ")]
     return f" {stopped.nodeid} stops before it: {_first(marked[-1] if marked else stopped.message)}."
 

@@ -191,7 +191,7 @@ def _broken_off(report: Report, reached: Sequence[str]) -> bool:
 
 
 def _says_enough(place: Workplace, report: Report, target: FunctionId, number: int) -> bool:
-    running = [r for r in report.tests if target in r.ran]
+    running = [r for r in report.tests if r.runs(target)]
     return bool(running) and (
         number > 0 or place.function(target).is_stub or any(not r.passed for r in running)
     )
@@ -245,7 +245,7 @@ def _target(
     needs: tuple[str, ...],
 ) -> Target:
     seen, names = baseline.report.tests, set(affected)
-    running = [r.nodeid for r in seen if function in r.ran]
+    running = [r.nodeid for r in seen if r.runs(function)]
     blocked = [r.nodeid for r in _uncollected(baseline.report)]  # files that cannot be imported as they are
     named = [r for r in seen if not names.isdisjoint(names_of(r.nodeid))]
     # One that fails may stop just before the function: the stub of an async generator is never entered.

@@ -17,13 +17,25 @@ _FEW = 20  # tests that may fail by accident at once
 def counted(state: State, report: Report) -> tuple[TestResult, ...]:
     """The tests that prove something about the root in scope: seen to run it, in the baseline or now.
 
+    Where it runs while modules are imported no test can be seen to run it: there those count that were red.
     A test that stops at another function nobody has written yet, without the root on the stack, says nothing
     about the root, neither before nor after; nor does one that needs the network, which no run has.
     """
     function = FunctionId.parse(state.root)
-    seen = {r.nodeid for source in (state.baseline, report) for r in source.tests if function in r.ran}
+    seen = {r.nodeid for source in (state.baseline, report) for r in source.tests if r.runs(function)}
+    if function in (*state.baseline.imported, *report.imported):
+        seen |= {r.nodeid for r in report.tests if _was_red(state, r.nodeid)}
     told = (r for r in report.tests if r.nodeid in seen and not r.offline)
     return tuple(r for r in told if not _stops_elsewhere(state, r))
+
+
+def _was_red(state: State, nodeid: str) -> bool:
+    """Whether a test of the root failed before anything was changed, or its file could not be read."""
+    if not {nodeid, path := nodeid.partition("::")[0]} & set(state.target.tests):
+        return False
+    before = {r.nodeid: r for r in state.baseline.tests}
+    found = before.get(nodeid) or before.get(path)
+    return found is not None and found.outcome in ("failed", "error", "timeout")
 
 
 def examples(state: State, report: Report) -> tuple[TestResult, ...]:

@@ -47,6 +47,14 @@ class TestResult:
         """Green as pytest counts it: passed, failed as expected, or passed although that was not demanded."""
         return self.outcome in ("passed", "xfailed", "xpassed")
 
+    def runs(self, function: FunctionId) -> bool:
+        """Whether it was seen to run that function, or one inside it: what a decorator returns."""
+        inside = f"{function.qualname}.<locals>."
+        return any(
+            ran == function or (ran.path == function.path and ran.qualname.startswith(inside))
+            for ran in self.ran
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
