@@ -13,6 +13,7 @@ from verify_place import PROJECTS, project, runner
 
 # Where examples are the project's own tests, and where pytest would import the file under a second name.
 WITHOUT_EXAMPLES = ("doctest_modules", "namespace")
+PLUGINS = ("settings_plugin",)  # pytest loads what lies in the workspace before any conftest
 ZOO = sorted(path.name for path in (PROJECTS / "zoo").iterdir())
 
 
@@ -51,7 +52,11 @@ async def test_warm_and_cold_agree(name: str, tmp_path: Path) -> None:
             selection = Selection(tests, examples)
             warm = await ladder.run({code: candidate}, selection)
             assert warm.rung == "swap", warm.refused
-            assert said(warm) == said(await cold.run({code: candidate}, selection))
+            expected = said(await cold.run({code: candidate}, selection))
+            assert said(warm) == expected
             assert any(r.outcome == "failed" for r in warm.tests) == bool(more)
+        again = await ladder.run({code: candidate, "test_of_nothing.py": ""}, selection)
+        assert again.rung == ("cold" if name in PLUGINS else "fresh"), again.refused
+        assert said(again) == expected
     finally:
         await asyncio.shield(ladder.close())
