@@ -105,7 +105,9 @@ class SimulatedModel:
             return _json(
                 {"abstain": "Others do it."} if stays_out else {"role": "writer", "does": "the function"}
             )
-        return _json({"tasks": [{"function": prompt.target, "instruction": "Write it."}], "planners": []})
+        tasks = [{"function": prompt.target, "instruction": "Write it."}]
+        roles = [{"agent": number, "role": role} for number, role in enumerate(("writer", "checker"), 1)]
+        return _json({"tasks": tasks, "planners": [], "roles": roles})
 
 
 def _reports_seen(prompt: Prompt) -> int:

@@ -136,7 +136,7 @@ async def _run(exam: Exam, todo: Sequence[tuple[Problem, str]], at_once: int, re
 def _table(rows: Sequence[Row], played: bool) -> Table:
     """What each protocol took, a problem; what was solved only where a real model wrote."""
     table = Table(box=None, header_style="bold")
-    table.add_column("protocol")
+    table.add_column("protocol", no_wrap=True)
     for name in ("problems", *(() if played else ("Pass@1",)), *_MEANS):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
