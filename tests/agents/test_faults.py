@@ -21,6 +21,7 @@ from soa_agents.jobs import run, run_job
 from soa_agents.jobs.laboratory import Laboratory
 from soa_agents.jobs.narrate import Note
 from soa_agents.jobs.workplace import Workplace
+from soa_agents.models import openai_chat
 from soa_agents.models.access import Access
 from soa_agents.settings import Limits, ModelSettings, Settings
 from soa_agents.swarm.events import JobEnded
@@ -54,6 +55,7 @@ def without_a_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         )
 
     monkeypatch.setattr(run, "open_laboratory", played)
+    monkeypatch.setattr(openai_chat, "FIRST_PAUSE", 0.01)
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name))
 
@@ -387,8 +389,8 @@ async def test_a_view_shrinks_to_what_the_server_says_its_context_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second prompt fits, in bytes / 3, what the refusal of the first named; the function stays whole."""
-    rows = "".join(f"    assert total([({n}, 1), (0, {n})]) == {n}  # the {n}th\n" for n in range(300))
-    tests = TESTS + "".join(f"\n\ndef test_rows_{n}():\n{rows}" for n in range(9))
+    rows = "".join(f"    assert total([({n}, 1), (0, {n})]) == {n}  # the {n}th\n" for n in range(100))
+    tests = TESTS + "".join(f"\n\ndef test_rows_{n}():\n{rows}" for n in range(6))
     said = TOO_LONG["message"].replace("4096", "2600")
     case = fault(soon(400, error=said), RIGHT, tests=tests)
     ran = await write(case, tmp_path / "w", monkeypatch)
