@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from soa_agents.verify import guard
 from soa_agents.verify.brief import for_model, signature, tally
 from soa_agents.verify.guard import changes_tests, tampered
 from soa_agents.verify.records import missing
@@ -142,3 +144,35 @@ def test_tests_and_pytests_configuration_are_guarded() -> None:
 def test_a_changed_or_vanished_file_is_told() -> None:
     seen = {name: hashlib.sha256(b"x").hexdigest() for name in ("same", "changed", "gone")}
     assert tampered(seen, {"same": b"x", "changed": b"y"}.get) == ("changed", "gone")
+
+
+CONFIGURED = [  # a file, its text, what it calls test files beside pytest's own patterns
+    (
+        "pytest.ini",
+        "[pytest]\npython_files = check_*.py *_test.py specs/*.py\n",
+        ("check_*.py", "specs/*.py"),
+    ),
+    ("pyproject.toml", '[tool.pytest.ini_options]\npython_files = ["*_spec.py"]\n', ("*_spec.py",)),
+    ("pyproject.toml", "[tool.pytest.ini_options]\npython_files = '*.py'\n", ()),
+    (
+        "setup.cfg",
+        "[tool:pytest]\npython_files =\n    check_*.py\n    tests_*.py\n",
+        ("check_*.py", "tests_*.py"),
+    ),
+    ("tox.ini", "[testenv]\ndeps = x\n[pytest]\npython_files = check_*\n", ("check_*",)),
+    ("setup.cfg", "[metadata]\nname = x\n", ()),
+    ("pytest.ini", "no configuration", ()),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "patterns"), CONFIGURED)
+def test_files_that_only_the_configuration_calls_tests_are_known(
+    name: str, text: str, patterns: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert guard.test_patterns(tmp_path / "project") == patterns  # also from a folder below
+
+
+def test_files_that_only_the_configuration_calls_tests_are_guarded() -> None:
+    paths = ["a.py", "check_a.py", "pkg/check_b.py", "specs/c.py", "specs/d/c.py"]
+    assert changes_tests(paths, ("check_*.py", "specs/*.py")) == tuple(paths[1:])
