@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ class _Memory:
             for number, path, qualname, digest in store.execute("SELECT * FROM versions")
         }
         self._of = {number: version for version, number in self.versions.items()}
+        self._is_current = cache(self._compared)
 
     def here(self, ran: Iterable[FunctionId]) -> frozenset[int]:
         """The numbers of these functions and what is around them; empty if one is not there."""
@@ -187,13 +189,14 @@ class _Memory:
         """The records of tests that ran one of `wanted` or are among `tests`."""
         named = ((FunctionId(path, name), n) for (path, name, _), n in self.versions.items())
         numbers = {n: function for function, n in named if function in wanted}
-        merged: dict[str, Seen] = {}
+        asked, merged = frozenset(numbers), dict[str, Seen]()
+        own = self._of_test_files()
         for nodeid, outcome, seconds, blob in self._store.execute("SELECT * FROM tests"):
             ran = _numbers(blob)
-            found = frozenset(numbers[n] for n in ran & numbers.keys())
+            found = frozenset(map(numbers.__getitem__, ran & asked))
             if not found and nodeid.partition("[")[0] not in tests:
                 continue
-            name = self._name_now(nodeid, ran)
+            name = self._name_now(nodeid, ran & own)
             if name is not None:
                 one = Seen(name, outcome, seconds, found, all(map(self._is_current, ran)))
                 merged[name] = _together(merged[name], one) if name in merged else one
@@ -216,18 +219,24 @@ class _Memory:
             self.versions[version], self._of[number] = number, version
         return self.versions[version]
 
-    def _is_current(self, number: int) -> bool:
+    def _compared(self, number: int) -> bool:
         path, qualname, digest = self._of.get(number, ("", "", ""))
         return bool(path) and self._now(path).get(qualname) == digest
 
-    def _name_now(self, nodeid: str, ran: frozenset[int]) -> str | None:
-        """How to ask for a test now: without parameters once it was changed, None when it is no more."""
+    def _of_test_files(self) -> frozenset[int]:
+        of_tests = cache(is_test_file)
+        return frozenset(number for number, (path, *_) in self._of.items() if of_tests(path))
+
+    def _name_now(self, nodeid: str, own: frozenset[int]) -> str | None:
+        """How to ask for a test now: without parameters once it was changed, None when it is no more.
+
+        `own` is what it ran of test files.
+        """
         path, _, name = nodeid.partition("[")[0].partition("::")
         if not nodeid:
             return nodeid
         if not self._now(path):
             return None
-        own = [n for n in ran if is_test_file(self._of.get(n, ("",))[0])]
         if all(map(self._is_current, own)):
             return nodeid
         gone = (path, name.replace("::", ".")) in {self._of[n][:2] for n in own}
