@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from soa_agents.workspace.callgraph import CallGraph
 from soa_agents.workspace.index import scan, stored
-from soa_agents.workspace.mapping import agents_map, main
+from soa_agents.workspace.mapping import agents_map, asked_agents, kept_agents, main, refresh
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 from soa_agents.workspace.store import cache_file
 
@@ -183,3 +184,63 @@ def test_what_is_stored_is_read_without_a_look_at_the_files(root: Path, tmp_path
     first = scan(snapshot, cache)
     (root / "shop.py").unlink()
     assert stored(snapshot, cache) == first
+
+
+PIECES = (
+    "from shop import part, Cart as C\n",
+    "import pkg.deep as deep, shop\n",
+    "def total(x): return part(x)\n",
+    "def part(x): ...\n",
+    "def lone(): return shop.total(1) + deep.far()\n",
+    "def far(): return 1\n",
+    "class Cart:\n    def pay(self): return self.sum()\n    def sum(self): return 1\n",
+    "class Big(C):\n    def sum(self): return part(2)\n",
+    "def test_a(): assert part(1) == total(1)\n",
+    "def test_b(): C().pay()\n",
+    "def test_c(x): x.pay(); deep.far()\n",
+    "class TestBig:\n    def test_d(self): Big().sum()\n",
+    "# nothing\n",
+)
+FILES = ("shop.py", "pkg/__init__.py", "pkg/deep.py", "tests/test_shop.py", "tests/test_more.py", "other.py")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_kept_after_changes_is_what_would_be_mapped_anew(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    root, cache = tmp_path / "project", tmp_path / "index.db"
+    snapshot = Snapshot(open_folders([root]))
+    for step in range(14):
+        for name in chance.sample(FILES, chance.choice((1, 1, 1, 4))):
+            file = root / name
+            if step > 3 and file.exists() and chance.random() < 0.15:
+                file.unlink()
+                continue
+            pieces = file.read_text().splitlines(True) if file.exists() and chance.random() < 0.7 else []
+            whole = [piece for piece in PIECES if piece.splitlines(True)[0] in pieces]
+            kept_or_new = {*chance.sample(whole, max(0, len(whole) - 1)), *chance.sample(PIECES, 2)}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(sorted(kept_or_new, key=PIECES.index)))
+            os.utime(file, ns=(step, step))
+        refresh(snapshot, cache)
+        assert kept_agents(cache) == agents_map(CallGraph(scan(snapshot)))
+        for path in ("shop.py", "pkg/deep.py", "none.py"):
+            assert kept_agents(cache, path) == agents_map(CallGraph(scan(snapshot)), path)
+
+
+def test_open_buffers_are_laid_over_what_is_kept(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "index.db"
+    refresh(Snapshot(open_folders([root])), cache)
+    typed = {"shop.py": "def total(x): return part(x)\ndef part(x): return 1\ndef new(): ...\n"}
+    snapshot = Snapshot(open_folders([root]), typed)
+    assert asked_agents(snapshot, cache) == agents_map(CallGraph(scan(snapshot)))
+    assert [agent["status"] for agent in asked_agents(snapshot, cache, "shop.py")] == [
+        "unknown",
+        "untested",
+        "stub",
+    ]
+    assert len(kept_agents(cache)) == 3 and kept_agents(tmp_path / "none.db") == []
+
+
+def test_a_file_of_patterns_says_what_else_is_left_out(root: Path) -> None:
+    (root / ".soaignore").write_text("tests/\n")
+    assert sorted(scan(Snapshot(open_folders([root])))) == ["shop.py"]

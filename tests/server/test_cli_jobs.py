@@ -133,6 +133,7 @@ def test_ctrl_c_cancels_once_and_says_so(folder: Path) -> None:
 
 
 def test_doctor_names_what_would_be_used(folder: Path) -> None:
+    (folder / "binary.py").write_bytes(b"\0")
     with good() as model:
         env = {"OPENAI_BASE_URL": model.base_url, "SOA_MODEL": "m"}
         done = soa("doctor", cwd=folder, **env)
@@ -142,6 +143,7 @@ def test_doctor_names_what_would_be_used(folder: Path) -> None:
     assert {"model", "interpreter", "pytest", "sandbox", "git", "state"} <= lines.keys()
     assert lines["model"] == lines["interpreter"] == lines["pytest"] == lines["state"] == "ok"
     assert done.stdout.splitlines()[-1].startswith("Next: ")
+    assert "1 unreadable or binary" in done.stdout
 
 
 MISSING = {

@@ -47,6 +47,7 @@ def open_store(place: Path | None, version: int, tables: str) -> sqlite3.Connect
 def _prepared(store: sqlite3.Connection, version: int, tables: str) -> sqlite3.Connection:
     try:
         store.execute("PRAGMA journal_mode = WAL")  # readers beside a writer
+        store.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes can be found out again
         if store.execute("PRAGMA user_version").fetchone()[0] != version:
             for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 store.execute(f'DROP TABLE "{name}"')

@@ -16,8 +16,9 @@ import click
 from rich.text import Text
 from soa_agents.errors import CallFailed, SoaError
 from soa_agents.settings import state_folder
+from soa_agents.workspace.snapshot import Snapshot, open_folders, read_text
 
-from soa_server.cli import show
+from soa_server.cli import show, words
 from soa_server.cli.options import Workspace, workspace
 
 
@@ -170,6 +171,20 @@ async def _git(here: Workspace) -> tuple[Finding, ...]:
     return (Finding("git", "The repository says which files are ignored; your index and branches stay."),)
 
 
+async def _files(here: Workspace) -> tuple[Finding, ...]:
+    snapshot = Snapshot(open_folders([here.root]), exclude=here.settings.index_exclude)
+    listing = await asyncio.to_thread(snapshot.python_files)
+    left_out = dict(listing.skipped)
+    readable = sum(read_text(file.disk) is not None for file in listing.files)
+    if readable < len(listing.files):
+        left_out["unreadable or binary"] = len(listing.files) - readable
+    sentence = f"{words.several(readable, 'Python file')} of your own."
+    if left_out:
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+        sentence += f" Left out beside ignored and foreign ones: {told}."
+    return (Finding("files", sentence, True if readable else None),)
+
+
 async def _state(here: Workspace) -> tuple[Finding, ...]:
     folder = state_folder()
     try:
@@ -188,4 +203,4 @@ def _from_home(folder: Path) -> str:
     return f"~/{folder.relative_to(home).as_posix()}" if folder.is_relative_to(home) else str(folder)
 
 
-CHECKS: tuple[Check, ...] = (_model, _local, _interpreter, _sandbox, _git, _state)
+CHECKS: tuple[Check, ...] = (_model, _local, _interpreter, _sandbox, _git, _files, _state)
