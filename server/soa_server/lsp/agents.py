@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from soa_agents.verify.testmap import as_seen
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.mapping import kept_agents
@@ -65,8 +66,10 @@ class Agents:
         self.index(folders)
         found = await self._known(snapshot, under)
         open_now = self._outlines(snapshot, under)
-        agents = [self._with_status(agent) for agent in _laid_over(found, open_now)]
-        return {"agents": agents, "complete": complete}
+        agents = list(_laid_over(found, open_now))
+        if under is not None:  # of a whole workspace it would take a second
+            agents = await asyncio.to_thread(as_seen, agents, cache_file(folders, "tests"), snapshot.text)
+        return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
     async def of_file(self, uri: str) -> Mapping[str, Agent]:
         """The agents of a file by their functions, as they are known within a moment or were known before."""
