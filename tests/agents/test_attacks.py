@@ -19,7 +19,7 @@ import soa_agents
 from soa_agents.verify import attacks, intrusions, probe
 from soa_agents.verify.decoys import decoys
 from soa_agents.verify.ladder import Ladder
-from soa_agents.verify.plan import Layer
+from soa_agents.verify.plan import REFUSED, Layer
 from soa_agents.verify.sandbox import Command, jailed, run_briefly
 from verify_place import asked, outcomes, own_python, runner, written
 
@@ -225,6 +225,13 @@ for pid in (os.getppid(), 1, -1):
     except OSError: pass
 os.killpg(0, signal.SIGKILL)
 """
+PRETENDS = """
+import os, signal
+try: os.kill(1, signal.SIGTERM)
+except OSError: pass
+os.write(2, b"the sandbox could not be built: allow it")
+os._exit(121)
+"""
 MEMORY = """
 import os, time
 for _ in range(3):
@@ -265,6 +272,7 @@ ENDINGS: dict[str, tuple[str, tuple[Layer, ...], str, str]] = {  # name -> progr
     "forks": (FORKS, LEVELS, "processes", ""),
     "ignores signals and leaves daemons": (STUBBORN, LEVELS, "time", "here"),
     "kills whom it can": (KILLS, LEVELS, "", ""),
+    "pretends that there is no sandbox": (PRETENDS, LEVELS, "", ""),
     "memory in four processes": (MEMORY, LEVELS, "memory", ""),
     "memory that nobody has mapped": (HIDDEN, LEVELS, "memory", ""),
     "files on a disk": (FILES, ("landlock",), "files", ""),
@@ -301,5 +309,6 @@ async def test_a_flood_ends(name: str, level: Layer, folder: Path) -> None:
     assert ended.killed == killed, ended
     assert printed in ended.output
     assert ended.status != 0 or printed
+    assert ended.status != REFUSED  # for this a person is asked to go without
     assert not [p for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
     assert not psutil.Process().children(recursive=True)

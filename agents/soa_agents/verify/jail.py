@@ -35,6 +35,7 @@ _ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_F
 def main(plan_file: str) -> NoReturn:
     """Run the plan in `plan_file`; ends with the command's exit status."""
     plan = Plan.load(Path(plan_file))
+    reaper.listen()
     try:
         {"namespaces": _in_namespaces, "landlock": _behind_landlock, "scrubbed": _scrubbed}[plan.layer](plan)
     except OSError as problem:
@@ -44,7 +45,7 @@ def main(plan_file: str) -> NoReturn:
 
 def _refuse(problem: OSError) -> NoReturn:
     os.write(2, f"the sandbox could not be built: {problem}\n".encode())
-    os._exit(REFUSED)
+    reaper.tell(REFUSED)
 
 
 def _in_namespaces(plan: Plan) -> NoReturn:
@@ -61,7 +62,7 @@ def _in_namespaces(plan: Plan) -> NoReturn:
     if os.read(ready[0], 1):
         _map_users(builder)
         os.write(allowed[1], b"x")
-    reaper.leave_with(builder)
+    reaper.leave(reaper.ended(builder))
 
 
 def _map_users(pid: int) -> None:
@@ -91,7 +92,7 @@ def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
     os.close(allowed)
     kernel.loopback_up()
     root = mounts.build(plan)
-    reaper.leave_with(_fork(lambda: _first_process(plan, root)))
+    os._exit(reaper.ended(_fork(lambda: _first_process(plan, root))))
 
 
 def _first_process(plan: Plan, root: Path) -> NoReturn:
@@ -201,7 +202,7 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
         pid, status = os.wait()
         if pid == child:
             reaper.end_all(child)
-            os._exit(reaper.exit_code(status))
+            reaper.leave(reaper.exit_code(status))
 
 
 def _die_with_engine(plan: Plan, deserted: Callable[..., None]) -> None:
@@ -214,7 +215,7 @@ def _die_with_engine(plan: Plan, deserted: Callable[..., None]) -> None:
 
 def _clear(plan: Plan) -> NoReturn:
     shutil.rmtree(plan.scratch, ignore_errors=True)
-    os._exit(REFUSED)
+    os._exit(128 + signal.SIGTERM)
 
 
 def _limit(plan: Plan) -> None:

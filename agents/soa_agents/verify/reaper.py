@@ -11,16 +11,37 @@ from typing import NoReturn
 
 from soa_agents.verify.plan import CROWDED, REFUSED
 
+_told: list[int] = []  # both ends of a pipe that whoever becomes the command no longer has
 
-def leave_with(pid: int) -> NoReturn:
-    """Wait for `pid`, burying others that come to us, and exit as it did."""
+
+def listen() -> None:
+    """The launcher's first step: what `tell` says from now on decides how `leave` ends it."""
+    _told[:] = os.pipe()
+    os.set_blocking(_told[0], False)
+
+
+def tell(status: int) -> NoReturn:
+    """End this part of the launcher for a reason of its own: `REFUSED` or `CROWDED`."""
+    os.write(_told[1], bytes([status]))
+    os._exit(status)
+
+
+def leave(status: int) -> NoReturn:
+    """End the launcher as the command has ended; a command cannot pretend to be refused, or crowded."""
+    with contextlib.suppress(BlockingIOError):
+        os._exit(os.read(_told[0], 1)[0])
+    os._exit(1 if status in (REFUSED, CROWDED) else status)
+
+
+def ended(pid: int) -> int:
+    """Wait for `pid`, burying others that come to us; its exit status."""
     while True:
         try:
-            ended, status = os.wait()
+            found, status = os.wait()
         except InterruptedError:
             continue
-        if ended == pid:
-            os._exit(exit_code(status))
+        if found == pid:
+            return exit_code(status)
 
 
 def exit_code(status: int) -> int:
@@ -59,22 +80,27 @@ def watch_over(child: int, most: int, look: float) -> NoReturn:
     leave the engine no time to look; whoever stands next to them sees them coming, every `look` seconds.
     """
 
-    def sweep(status: int) -> NoReturn:
+    def sweep() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
-        os._exit(status)
 
-    signal.signal(signal.SIGTERM, lambda *_: sweep(REFUSED))
+    def told_to(*_: object) -> NoReturn:
+        sweep()
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, told_to)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     before = threads()
     while True:
         signal.sigtimedwait({signal.SIGCHLD}, look)
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == child:
-                    sweep(exit_code(ended[1]))
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                if found[0] == child:
+                    sweep()
+                    os._exit(exit_code(found[1]))
         if threads() > before + most and _crowded(most):
-            sweep(CROWDED)
+            sweep()
+            tell(CROWDED)
 
 
 def threads() -> int:
