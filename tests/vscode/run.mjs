@@ -5,7 +5,7 @@ import { inhost } from './inhost.mjs';
 import { neovim } from './neovim.mjs';
 import { scenarios } from './scenarios.mjs';
 import { trust } from './trust.mjs';
-import { Code, fake, installedServer, Model, ROOT, workspace } from './workbench.mjs';
+import { Code, installedServer, Model, ROOT, workspace } from './workbench.mjs';
 
 const [file, ...names] = process.argv.slice(2);
 const vsix = path.resolve(file);
@@ -20,7 +20,7 @@ const failed = [];
 
 async function inOneProfile(chosen) {
   if (!chosen.length) return;
-  const code = await Code.start({ folder, vsix: [vsix, fake(`${folder}-fakes`, 'test.nowhere', 'nowhere', ['onFileSystem:nowhere'])] });
+  const code = await Code.start({ folder, vsix: [vsix] });
   console.log(`VS Code is up after ${seconds(began)}`);
   const shared = new Shared(code, chosen.filter(each => each.project && !each.alone));
   try {

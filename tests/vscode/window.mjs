@@ -36,16 +36,6 @@ export class Window {
     await this.pick(title);
   }
 
-  /** Whether the palette has a command. */
-  async offers(title) {
-    await this.quick('F1', `>${title}`);
-    const nothing = this.row('No matching');
-    await this.row(title).or(nothing).first().waitFor();
-    const found = !(await nothing.isVisible());
-    await this.page.keyboard.press('Escape');
-    return found;
-  }
-
   /** A row of the open quick pick. */
   row(text) {
     return this.page.locator('.quick-input-list .monaco-list-row').filter({ hasText: text }).first();
@@ -178,6 +168,11 @@ export class Window {
 
   status() {
     return this.page.locator('#soa\\.soa-language-server\\.soa\\.status, [id$="soa.status"]').first();
+  }
+
+  /** The icon that opens the agents view: there where the extension is on. */
+  icon() {
+    return this.page.locator('.activitybar .action-label[aria-label^="SoA"]');
   }
 
   /** A row of the agents view. */

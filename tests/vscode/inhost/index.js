@@ -53,7 +53,8 @@ const TESTS = {
       api.choose(name && path.join(root.fsPath, '..', name, 'bin/python'));
       const argument = { uri: uri.toString(), qualname: 'where', version: document.version };
       const { jobId } = await vscode.commands.executeCommand('soa.runTests', argument);
-      await until(() => soa.jobs.get(jobId)?.state === 'done', 'the tests have run');
+      await until(() => ended(soa, jobId), 'the tests have run');
+      assert.equal(soa.jobs.get(jobId).state, 'done', soa.jobs.get(jobId).message);
       await until(() => vscode.languages.getDiagnostics(uri).length, 'the failing test is a diagnostic');
       return vscode.languages.getDiagnostics(uri)[0].message;
     };
@@ -133,6 +134,10 @@ function generate(uri, document) {
 
 function set(key, value) {
   return vscode.workspace.getConfiguration('soa').update(key, value, vscode.ConfigurationTarget.Global);
+}
+
+function ended(soa, jobId) {
+  return ![undefined, 'running'].includes(soa.jobs.get(jobId)?.state);
 }
 
 /** Whether a process serves that was started by this command. */
