@@ -49,6 +49,7 @@ class CallGraph:
                     self._aliases[bound.attribute].add(bound.name)
         self._named: dict[str, _Named] = {}
         self._uses: dict[str, defaultdict[str, list[tuple[str, str]]]] = {}
+        self._naming: dict[Thing, frozenset[str]] = {}
         self._mentioning: dict[tuple[str, str], frozenset[str]] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
         self._below: dict[Thing, set[Thing]] = {}
@@ -127,6 +128,13 @@ class CallGraph:
         """The code that names a class, a subclass of it, or something inside one of them."""
         wanted = self.with_subclasses(thing)
         return {user for each in wanted for user in self._who_names(each.name).classes.get(each, ())}
+
+    def tests_naming_class(self, thing: Thing) -> frozenset[str]:
+        """The node ids of the tests among `users_of_class`."""
+        if thing not in self._naming:
+            users = (self.tests.get(each, ()) for each in self.users_of_class(thing))
+            self._naming[thing] = frozenset(chain.from_iterable(users))
+        return self._naming[thing]
 
     def class_of(self, code: FunctionId) -> Thing | None:
         """The class whose body, outside its methods, `code` is."""

@@ -43,7 +43,9 @@ def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
 def direct_tests(graph: CallGraph, function: FunctionId) -> tuple[str, ...]:
     """The tests that name `function` themselves; when none does, those that name its class."""
     found = _nodeids(graph, graph.users(function)) | graph.tests_mentioning(function)
-    return tuple(sorted(found or _nodeids(graph, _users_of_owner(graph, function))))
+    if not found and (owner := graph.owner(function)) is not None:
+        return tuple(sorted(graph.tests_naming_class(owner)))
+    return tuple(sorted(found))
 
 
 def _affected(graph: CallGraph, function: FunctionId) -> set[str]:
