@@ -29,7 +29,6 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ from sums import PATH, Sums, log_of, played, served, start, write
 
 DEMO = Path(soa_server.__file__).parent / "cli" / "demo_workspace"
 MODULES = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+TARGETS = ("billing/invoice.py::total_due", "billing/invoice.py::is_overdue", "text/slug.py::slugify")
 WIDE = Limits(calls=2_000, agents=400, tokens=50_000_000, parallel=256)
 Figures = dict[str, Any]
 
@@ -153,20 +153,19 @@ async def bare_client(url: str, asked: Sequence[Any]) -> float:
 
 def views(folder: Path) -> Figures:
     """The demo's project among ever more of the modules that come with Python and its packages."""
-    target, figures = "billing/invoice.py::total_due", Figures()
+    sizes: dict[int, dict[str, int]] = {}
     for lines in (1_000, 100_000, 1_000_000):
         root = folder / f"of-{lines}"
         shutil.copytree(DEMO, root)
-        figures[f"{lines}_lines"] = {"lines": filled(root, lines)}
-        start_job = replace(start(root, "", "views", Limits()), targets=(target,))
-        for step in ("skeleton", "code"):
-            rows = asyncio.run(explain(start_job, target, step))
-            figures[f"{lines}_lines"][step] = sum(row.tokens for row in rows)
+        have = filled(root, lines)
+        sizes[have] = {}
+        for target in TARGETS:
+            rows = asyncio.run(explain(start(root, "", "views", Limits()), target, "skeleton"))
+            sizes[have][target] = sum(row.tokens for row in rows)
         shutil.rmtree(root)
-    least, *more = (figures[name] for name in list(figures))
-    steps = ("skeleton", "code")
-    figures["ratio"] = round(max(each[step] / least[step] for each in more for step in steps), 3)
-    return figures
+    least, *more = sizes.values()
+    ratio = max(each[target] / least[target] for each in more for target in TARGETS)
+    return {"tokens_by_lines": sizes, "ratio": round(ratio, 3)}
 
 
 def filled(root: Path, lines: int) -> int:
