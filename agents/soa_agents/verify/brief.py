@@ -14,6 +14,7 @@ _OUTPUT = 600  # characters of what a failing test printed
 _MESSAGE = 1200
 _FRAMES = 6
 _SAID = 400  # characters of the values in one frame
+_HINT = re.compile(r"\s*|\?[\s+^-]*")  # an empty line, or difflib's marks under a line
 _NOISE = re.compile(r"0x[0-9a-f]{6,}|\b\d+\.\d+ ?s\b|/tmp/\S+|line \d+")
 
 
@@ -92,7 +93,9 @@ def _distance(result: TestResult, target: FunctionId) -> int:
 
 
 def _is(frame: Frame, target: FunctionId) -> bool:
-    return frame.path == target.path and frame.function.partition("#")[0] == target.qualname.partition("#")[0]
+    """Whether it is the target's, or that of something inside it."""
+    name, own = frame.function.partition("#")[0], target.qualname.partition("#")[0]
+    return frame.path == target.path and (name == own or name.startswith(f"{own}.<locals>."))
 
 
 def _shape(message: str) -> str:
@@ -107,7 +110,8 @@ def _failure(group: list[TestResult], target: FunctionId) -> str:
         names = ", ".join(r.nodeid.rpartition("::")[2] for r in group[1:5])
         more = f" and {len(group) - 5} more" if len(group) > 5 else ""
         lines.append(f"  (likewise {names}{more})")
-    lines += [f"  {line}" for line in _capped(first.message, _MESSAGE).splitlines()]
+    said = (line for line in first.message.splitlines() if not _HINT.fullmatch(line))
+    lines += [f"  {line}" for line in _capped("\n".join(said), _MESSAGE).splitlines()]
     for frame in first.frames[-_FRAMES:]:
         mark = "  <- your function" if _is(frame, target) else ""
         lines.append(f"  at {frame.path}:{frame.line} in {frame.function}: {frame.source}{mark}")

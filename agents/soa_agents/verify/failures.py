@@ -19,6 +19,7 @@ from typing import Any
 MANY_FRAMES = 20
 _SHOWN = 4  # innermost frames whose values are told
 _VALUES = 10  # of one frame
+_LINES, _LONG = 8, 240  # of one statement, and characters
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DOCTEST_PROBLEMS = ("DocTestFailure", "MultipleDoctestFailures", "UnexpectedException")
 _NOWHERE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
@@ -105,7 +106,7 @@ def frames(tb: Any, relative: Callable[[str], str | None]) -> list[Any]:
         code = tb.tb_frame.f_code
         path = None if code.co_filename.startswith("<") else relative(code.co_filename)
         if path is not None:
-            source = linecache.getline(code.co_filename, tb.tb_lineno).strip()[:200]
+            source = _statement(code.co_filename, tb.tb_lineno)
             name = getattr(code, "co_qualname", code.co_name)
             found.append(([path, tb.tb_lineno, name, source, code.co_firstlineno], tb.tb_frame))
         tb = tb.tb_next
@@ -113,6 +114,16 @@ def frames(tb: Any, relative: Callable[[str], str | None]) -> list[Any]:
         found = found[: MANY_FRAMES // 4] + found[-(MANY_FRAMES - MANY_FRAMES // 4) :]
     shown = len(found) - _SHOWN
     return [[*told, _values(frame) if n >= shown else []] for n, (told, frame) in enumerate(found)]
+
+
+def _statement(file: str, line: int) -> str:
+    """What stands at `line`, with the lines that its brackets go on to, as one line."""
+    text = ""
+    for number in range(line, line + _LINES):
+        text = f"{text} {linecache.getline(file, number).strip()}".strip()
+        if sum(map(text.count, "([{")) <= sum(map(text.count, ")]}")):
+            break
+    return text[:_LONG]
 
 
 _repr = reprlib.Repr()
@@ -128,7 +139,7 @@ def _values(frame: Any) -> list[str]:
         if dull or not name.isidentifier() or name.startswith("__"):
             continue
         text = _repr.repr(value)
-        if "\n" not in text and not _ADDRESS.search(text):
+        if "\n" not in text and not text.startswith("<"):
             told.append(f"{name} = {text}")
     return told[:_VALUES]
 
