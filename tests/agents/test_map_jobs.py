@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from soa_agents.verify import report as verify_report
 from soa_agents.verify.report import Overlay, Report, Selection, TestResult
 from soa_agents.verify.testmap import Recalled, recall
 from soa_agents.workspace.ids import FunctionId
-from verify_place import own_python, runner
+from verify_place import own_python, runner, written
 
 TOTAL, REGISTER = FunctionId("shop.py", "total"), FunctionId("shop.py", "register")
 FILES = {
@@ -152,3 +153,38 @@ async def test_the_last_run_of_a_candidate_is_not_recorded_again(root: Path) -> 
     assert [run.recorded for run in asked.selections] == [True, False]
     assert trial.tests[0].ran == (TOTAL,)
     assert {r.nodeid: r.ran for r in final.tests} == {HIDDEN: (TOTAL,), NAMED: ()}
+
+
+POISON = """import importlib.util, marshal, os, pathlib, struct
+
+
+def plant():
+    code = compile("def value(): return 66", "other.py", "exec")
+    source = os.stat("other.py")
+    header = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(source.st_mtime), source.st_size)
+    place = pathlib.Path(importlib.util.cache_from_source("other.py"))
+    place.parent.mkdir(exist_ok=True)
+
+    place.write_bytes(header + marshal.dumps(code))
+"""
+POISONED = {
+    "shop.py": "def plant(): ...\n",
+    "other.py": "def value(): return 1\n",
+    "test_value.py": """import subprocess, sys, shop
+
+
+def test_value():
+    shop.plant()
+    command = [sys.executable, "-c", "import other; raise SystemExit(other.value())"]
+    assert subprocess.run(command).returncode == 66
+""",
+}
+
+
+def test_byte_code_that_a_candidate_plants_is_gone_with_its_run(tmp_path: Path) -> None:
+    cold = runner(written(tmp_path, POISONED))
+    poisoned = asyncio.run(cold.run({"shop.py": POISON}, Selection(("test_value.py",))))
+    assert [r.outcome for r in poisoned.tests] == ["passed"], "Python takes it where it lies"
+    after = asyncio.run(cold.run({"shop.py": "def plant(): pass\n"}, Selection(("test_value.py",))))
+    assert [r.outcome for r in after.tests] == ["failed"]
+    assert sorted(place.name for place in tmp_path.iterdir()) == sorted(POISONED)
