@@ -275,10 +275,10 @@ CHOICES: dict[str, tuple[list[Seen], set[str], set[str]]] = {
         [
             seen("t.py::slow", seconds=3),
             seen("t.py::red", seconds=60, passed=False),
-            seen("t.py::quick", seconds=1.5),
-            seen("t.py::old", seconds=1, current=False),
+            seen("t.py::quick", seconds=0.9),
+            seen("t.py::old", seconds=0.2, current=False),
         ],
-        {"red", "old", "named"},
+        {"red", "old", "named"},  # the one that names it was never seen
         {"slow", "red", "quick", "old", "named", "reached"},
     ),
     "some parameters run it": (
@@ -289,6 +289,16 @@ CHOICES: dict[str, tuple[list[Seen], set[str], set[str]]] = {
         ],
         {"named[1]"},
         {"named[1]", "named[3]", "reached"},
+    ),
+    "what names it before what only reaches it": (
+        [seen("t.py::named", seconds=0.5), seen("t.py::quick", seconds=0.1)],
+        {"named"},
+        {"named", "quick", "reached"},
+    ),
+    "very many tests": (
+        [seen(f"t.py::a{n:02}", seconds=0.001) for n in range(50)],
+        {"named", *(f"a{n:02}" for n in range(30))},
+        {"named", "reached", *(f"a{n:02}" for n in range(50))},
     ),
     "very many parameters": (
         [seen(f"t.py::named[{n}]", seconds=0.01) for n in range(50)],

@@ -21,7 +21,7 @@ from soa_agents.verify.testmap import Recalled, Seen, recall, remember
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import Reaching, tests_reaching
 
-_QUICKLY = 2.0  # seconds of tests that are run first; what failed last comes first whatever it takes
+_FIRST, _QUICKLY = 30, 1.0  # tests that are run first, and their seconds; what failed last comes in any case
 _BESIDE = 5.0  # seconds of tests that come along although they were not seen to run the function
 _MANY = 20  # parameters of one test, from which on it is asked for as a whole
 
@@ -49,7 +49,9 @@ def refined(by_name: Reaching, target: FunctionId, found: Recalled) -> Reaching:
     imported = by_name.files if target in found.at_import else ()
     new = [name for name in by_name.direct if name in names]
     failing = [seen for seen in runs if not seen.passed]
-    first = [*failing, *_quickest([seen for seen in runs if seen.passed], _QUICKLY)]
+    passing = [seen for seen in runs if seen.passed]
+    by_itself = [seen for seen in passing if seen.nodeid.partition("[")[0] in by_name.direct]
+    first = [*failing, *(_quickest(by_itself, _QUICKLY) or _quickest(passing, _QUICKLY))[:_FIRST]]
     return replace(
         by_name,
         direct=tuple(sorted({*_names(first), *new})),
