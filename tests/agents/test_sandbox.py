@@ -161,6 +161,12 @@ print(probe.probe().level, [r.outcome for r in report.results], report)
 """
 
 
+NEEDED = (
+    *("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "psutil", "pathspec"),
+    *("platformdirs", "tree_sitter", "tree_sitter_python", "typing_extensions", "git", "gitdb", "smmap"),
+)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="everything else here already runs as an ordinary user")
 def test_an_ordinary_user_has_the_same_sandbox() -> None:
     """With a Python and copies of the libraries that all may read, and a folder that nobody may enter."""
@@ -169,18 +175,19 @@ def test_an_ordinary_user_has_the_same_sandbox() -> None:
         pytest.skip("no other Python of this version that an ordinary user may run")
     place = Path(tempfile.mkdtemp(prefix="soa-nobody-", dir="/var/tmp"))
     try:
-        (place / "home/.local/lib/python3.11").mkdir(parents=True)
         locked = {"locked/a.py": "x = 1\n", "pytest.ini": "[pytest]\nnorecursedirs = locked\n"}
         written(place / "project", PROJECT | locked)
         (place / "project/.venv/conda-meta").mkdir(parents=True)
         (place / "project/locked").chmod(0)
         site = Path(pytest.__file__).parents[1]
         user_site = place / f"home/.local/lib/python3.{sys.version_info.minor}/site-packages"
-        shutil.copytree(
-            site,
-            user_site,
-            ignore=shutil.ignore_patterns("mypy*", "openai*", "__pycache__", "ruff*", "*.pth"),
-        )
+        user_site.mkdir(parents=True)
+        for name in NEEDED:
+            for found in (site / name, site / f"{name}.py"):
+                if found.is_dir():
+                    shutil.copytree(found, user_site / name, ignore=shutil.ignore_patterns("__pycache__"))
+                elif found.is_file():
+                    shutil.copy(found, user_site)
         shutil.copytree(Path(sandbox.__file__).parents[1], place / "agents/soa_agents")
         subprocess.run(["chown", "-R", "65534:65534", str(place)], check=True)
         arguments = [str(place), "", str(place / "agents"), str(user_site)]
