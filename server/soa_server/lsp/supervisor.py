@@ -96,6 +96,7 @@ class Engine:
         with contextlib.suppress(ValueError, OSError):  # a line beyond the limit, a broken pipe: its end
             while line := await process.stdout.readline():
                 self._take(line)
+                await asyncio.sleep(0)  # of a burst of lines each lets the editor's requests pass
         if process.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), GRACE)
