@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import openai
 import soa_server
-from lag import PROBED, probe_alone
+from lag import PROBED, Samples, probe_alone, told
 from lsp_client import Editor
 from soa_agents.jobs import explain
 from soa_agents.settings import Limits
@@ -86,19 +86,22 @@ def many(folder: Path) -> Figures:
     sums, seconds = Sums(255), 2.0
     root = sums.lay(folder / "many")
     with served(sums.replies(seconds), folder) as url:
-        figures = asyncio.run(in_editor(root, url, folder))
-    events = log_of(root, figures.pop("job"))
-    began = [e for e in events if isinstance(e, ActionStarted) and e.messages]
-    replied = [e for e in events if isinstance(e, Replied)]
+        job, server, idle = asyncio.run(in_editor(root, url, folder))
+    events = log_of(root, job)
+    began = [e.time for e in events if isinstance(e, ActionStarted) and e.messages]
+    replied = [e.time for e in events if isinstance(e, Replied)]
     assert len(replied) == 256, events[-1]
-    figures["ratio"] = round((replied[-1].time - began[0].time) / (2 * seconds), 3)
-    figures["children_alone"] = round((replied[-1].time - began[1].time) / seconds, 3)
-    figures["last_started_after"] = round(began[-1].time - began[1].time, 3)
-    return figures
+    return {
+        "ratio": round((replied[-1] - began[0]) / (2 * seconds), 3),
+        "children_alone": round((replied[-1] - began[1]) / seconds, 3),
+        "last_started_after": round(began[-1] - began[1], 3),
+        "lag_ms": told(server, began[0], replied[-1]),
+        "lag_of_an_idle_process_ms": told(idle, began[0], replied[-1]),
+    }
 
 
-async def in_editor(root: Path, url: str, folder: Path) -> Figures:
-    """One job over the protocol; how late the server's loop was while it ran, in milliseconds."""
+async def in_editor(root: Path, url: str, folder: Path) -> tuple[str, Samples, Samples]:
+    """One job over the protocol: its id, how late the server's loop was, and that of a process that idles."""
     lags = folder / "lags.json"
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "SOA_"))}
     env = {**keep, "OPENAI_API_KEY": "sk-bench", "OPENAI_BASE_URL": url, "SOA_MODEL": "test-model"}
@@ -110,8 +113,7 @@ async def in_editor(root: Path, url: str, folder: Path) -> Figures:
         with probe_alone() as alone:
             end = await editor.end(job, 180)
         assert end["verdict"] == "passed", end
-    told = json.loads(lags.read_text())
-    return {"job": job, "lag_ms": told, "lag_of_an_idle_process_ms": alone()}
+    return job, json.loads(lags.read_text()), alone()
 
 
 def cpu(folder: Path) -> Figures:
