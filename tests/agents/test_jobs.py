@@ -162,6 +162,9 @@ OWN_TESTS = block(
     "from shop import total\n\n\ndef test_total():\n    assert total([(1, 2)]) == 2\n\n\n"
     "def test_odd():\n    assert total([]) == 1"
 )
+FETCH = block(
+    "def fetch(url):\n    import urllib.request\n\n    return urllib.request.urlopen(url, timeout=5).read()"
+)
 TWICE = block("def twice(f):\n    def wrapper():\n        return f() + f()\n    return wrapper")
 
 ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
@@ -208,6 +211,24 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
             },
         ),
         {"state": "refused", "verdict": None, "offer": "none", "exit": 1, "says": "never changes"},
+    ),
+    "its only test needs the network": (
+        Job(
+            {"web.py::fetch": {"skeleton": [FETCH], "tests": ["There is nothing to test."]}},
+            targets=("web.py::fetch",),
+            files={
+                "web.py": 'def fetch(url):\n    """The page."""\n    ...\n',
+                "test_web.py": "from web import fetch\n\n\ndef test_fetch():\n"
+                '    assert b"a" in fetch("http://example.org/")\n',
+            },
+        ),
+        {
+            "state": "done",
+            "verdict": "untested",
+            "offer": "preview",
+            "exit": 0,
+            "says": "no test exercises it. test_fetch needs the network and did not count. Review it",
+        },
     ),
     "a decorator": (
         Job(

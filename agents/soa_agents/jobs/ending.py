@@ -242,7 +242,8 @@ def _listed(names: list[str]) -> str:
 def _in_the_way(state: State) -> str:
     """What keeps a test that should reach the target from coming so far, or nothing."""
     best = state.best.get(state.root)
-    red = (r for r in (best.report.tests if best else ()) if not r.passed and r.nodeid in state.target.tests)
+    told = best.report.tests if best else ()
+    red = (r for r in told if not r.passed and not r.offline and r.nodeid in state.target.tests)
     stopped = next(red, None)
     if stopped is None:
         at_import = best is not None and FunctionId.parse(state.root) in best.report.imported

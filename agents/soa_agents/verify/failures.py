@@ -23,6 +23,8 @@ _LINES, _LONG = 8, 240  # of one statement, and characters
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DOCTEST_PROBLEMS = ("DocTestFailure", "MultipleDoctestFailures", "UnexpectedException")
 _NOWHERE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+_NO_SOCKETS = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT})  # where even a local one is refused
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG})
 _NO_NETWORK = "needs the network, which tests do not have here"
 _NO_ROOM = "the disk of this run is full; what tests may write is bounded by soa.limits.memoryMb"
 
@@ -37,7 +39,7 @@ def message(excinfo: Any, report: Any, cap: int) -> str:
     lines += [f"  {_only(problem)}" for problem in getattr(excinfo.value, "exceptions", ())]
     causes = list(_chain(excinfo.value))
     lines += [f"caused by {_only(problem)}" for problem in causes[1:4]]
-    if any(getattr(problem, "errno", None) == errno.ENOSPC for problem in causes):
+    if any(getattr(problem, "errno", None) in _FULL for problem in causes):
         lines.append(_NO_ROOM)
     # Addresses differ between runs that are otherwise the same.
     return capped(_ADDRESS.sub("", "\n".join(lines)), cap)
@@ -60,7 +62,7 @@ def _is_offline(problem: BaseException) -> bool:
     if type(problem).__name__ == "gaierror" or problem.errno in _NOWHERE:
         return True
     where = traceback.extract_tb(problem.__traceback__, limit=-1)
-    refused = problem.errno in (errno.EPERM, errno.EACCES)  # where there are no sockets at all
+    refused = problem.errno in _NO_SOCKETS
     return refused and bool(where) and os.path.basename(where[0].filename) == "socket.py"  # noqa: PTH119
 
 
