@@ -30,7 +30,7 @@ export async function inhost(folder, vsix, server) {
       await page.exposeFunction('codeAutomationExit', exitCode => ended(exitCode));
     };
     await code.open('inhost', place, { payload, prepare });
-    const timer = setTimeout(() => ended('no answer in time'), 280_000);
+    const timer = setTimeout(() => ended('no answer in time'), 560_000);
     const result = await exit;
     clearTimeout(timer);
     if (result !== 0) throw new Error(`the tests inside the extension host ended with ${result}\n${code.logs().join('').slice(-1500)}`);

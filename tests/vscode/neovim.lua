@@ -22,7 +22,7 @@ vim.cmd('edit ' .. vim.fn.fnameescape(file))
 vim.bo.filetype = 'python'
 local id = vim.lsp.start_client({ name = 'soa', cmd = { soa, 'serve' }, root_dir = root })
 vim.lsp.buf_attach_client(0, id)
-wait('the server is ready', 30, function()
+wait('the server is ready', 120, function()
   local client = vim.lsp.get_client_by_id(id)
   return client ~= nil and client.initialized
 end)
@@ -30,7 +30,7 @@ end)
 vim.api.nvim_win_set_cursor(0, { line, 4 })
 local params = vim.lsp.util.make_range_params()
 params.context = { diagnostics = {} }
-local answers = vim.lsp.buf_request_sync(0, 'textDocument/codeAction', params, 10000)
+local answers = vim.lsp.buf_request_sync(0, 'textDocument/codeAction', params, 60000)
 local picked
 for _, answer in pairs(answers or {}) do
   for _, action in ipairs(answer.result or {}) do
@@ -39,10 +39,10 @@ for _, answer in pairs(answers or {}) do
 end
 if not picked then fail('no action ' .. title .. ' was offered') end
 local command = type(picked.command) == 'table' and picked.command or picked
-vim.lsp.buf_request_sync(0, 'workspace/executeCommand', { command = command.command, arguments = command.arguments }, 10000)
+vim.lsp.buf_request_sync(0, 'workspace/executeCommand', { command = command.command, arguments = command.arguments }, 60000)
 
-wait('the job has ended', 100, function() return ended ~= nil end)
-wait('the edit is in the buffer', 10, function() return vim.bo.modified end)
+wait('the job has ended', 300, function() return ended ~= nil end)
+wait('the edit is in the buffer', 60, function() return vim.bo.modified end)
 vim.cmd('write')
 print(vim.json and vim.json.encode({ state = ended.state, verdict = ended.verdict }) or vim.fn.json_encode({ state = ended.state, verdict = ended.verdict }))
 vim.lsp.stop_client(id)

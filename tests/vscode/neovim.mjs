@@ -45,7 +45,7 @@ function edited(place, environment) {
   let said = '';
   child.stdout.on('data', data => (said += data));
   child.stderr.on('data', data => (said += data));
-  const timer = setTimeout(() => child.kill('SIGKILL'), 170_000);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 400_000);
   return new Promise((resolve, reject) => {
     child.on('close', code => {
       clearTimeout(timer);

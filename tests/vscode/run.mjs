@@ -11,7 +11,7 @@ const [file, ...names] = process.argv.slice(2);
 const vsix = path.resolve(file);
 const folder = path.join(ROOT, '.cache/vscode/run');
 const work = path.join(folder, 'work');
-const LIMIT = 300; // seconds for one scenario; the machine may be busy
+const LIMIT = 600; // seconds for one scenario; the machine may be busy
 const wanted = name => !names.length || names.some(each => name.startsWith(each));
 const profiles = { inhost, trust, neovim }; // those that need a profile of their own, or another editor
 const began = Date.now();

@@ -56,7 +56,7 @@ export const scenarios = [
       const folder = workspace({ 'virtual.code-workspace': JSON.stringify({ folders: [{ uri: 'nowhere:/project' }] }) });
       const window = await open(path.join(folder, 'virtual.code-workspace'));
       await window.folders(['project']);
-      await window.command('Extensions: Show Installed Extensions');
+      await window.page.keyboard.press('Control+Shift+X');
       await window.page.locator('.extension-list-item').filter({ hasText: 'SoA' }).first().click();
       await window.shot('virtual');
       await window.page.locator('.extension-editor').filter({ hasText: 'needs its files on a disk' }).waitFor();

@@ -93,7 +93,7 @@ export class Code {
     const context = await this.browser.newContext({ viewport: size, permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await context.newPage();
     await page.addInitScript(witness);
-    page.setDefaultTimeout(90_000); // the machine may be busy
+    page.setDefaultTimeout(150_000); // the machine may be busy
     await prepare(page);
     const remote = where => `vscode-remote://127.0.0.1:${this.port}${where}`;
     const all = [...payload, ...(file ? [['openFile', remote(file)]] : [])];
@@ -105,7 +105,7 @@ export class Code {
   /** The server has started in the window that was opened last; how long after activation, in milliseconds. */
   async serverReady() {
     const ready = () => this.logs().slice(this.earlier).join('').match(/the server is ready (\d+) ms/);
-    return Number((await until('the server is ready', ready, 180_000))[1]);
+    return Number((await until('the server is ready', ready, 480_000))[1]);
   }
 
   /** What the extension logged, a text for each window, the oldest first. */

@@ -157,9 +157,9 @@ async function titles(uri) {
 }
 
 async function until(holds, what) {
-  const end = Date.now() + 90000;
+  const end = Date.now() + 150000;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within 90 s: ${what}`);
+    if (Date.now() > end) throw new Error(`not within 150 s: ${what}`);
     await new Promise(resolve => setTimeout(resolve, 50));
   }
 }
