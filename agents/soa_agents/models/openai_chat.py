@@ -13,7 +13,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import httpx2
 import openai
@@ -25,9 +25,6 @@ from soa_agents.models.pace import FIRST_PAUSE, Pace, Share, asked_pause
 from soa_agents.models.port import Prompt, Reply, ReplyLost, Usage
 from soa_agents.models.reading import Gathered, model_names
 from soa_agents.settings import ModelSettings
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
 
 CONNECT_SECONDS = 10.0
 REFUSALS = 8  # how often one call may be refused for its rate before the server counts as closed
@@ -166,11 +163,12 @@ class OpenAIChat:
     async def _call(self, name: str, prompt: Prompt, sent: dict[str, Any]) -> Reply:
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
         # The optional parameters travel as `extra_body`, `stream` too: the SDK then leaves the response to
-        # us, and a server that answers a plain object although a stream was asked for is understood.
+        # us, and a server that answers a plain object although a stream was asked for is understood. The
+        # messages do too: the SDK would look at every one of them for what none of them has.
         gathered = Gathered(self._endpoint)
         try:
             async with self._client.chat.completions.with_streaming_response.create(
-                model=name, messages=cast("list[ChatCompletionMessageParam]", messages), extra_body=sent
+                model=name, messages=(), extra_body={**sent, "messages": messages}
             ) as response:
                 await self._read(response.http_response, gathered)
             return gathered.reply(prompt, self._price, name)
