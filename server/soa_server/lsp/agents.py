@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from soa_agents.verify.testmap import as_seen
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.mapping import kept_agents
 from soa_agents.workspace.snapshot import Folder, Snapshot, is_test_file, read_text
 from soa_agents.workspace.store import cache_file
 
@@ -119,14 +119,14 @@ class Agents:
         cache = cache_file(snapshot.folders)
         unsaved = await asyncio.to_thread(_unsaved, snapshot)
         if not unsaved:
-            return await asyncio.to_thread(kept_agents, cache, under)
+            return await asyncio.to_thread(_kept, cache, under)
         question = {"buffers": unsaved, "under": under}
         try:
             found: list[Agent] = await ask_indexer(INDEXER, cache, _roots(snapshot.folders), question)
             return found
         except (OSError, ValueError) as error:
             logger.warning("the indexer did not answer: %s", error)
-            return await asyncio.to_thread(kept_agents, cache, under)
+            return await asyncio.to_thread(_kept, cache, under)
 
     def _outlines(self, snapshot: Snapshot, under: str | None) -> dict[str, tuple[Function, ...]]:
         """The functions of the open documents asked about, test modules left out."""
@@ -167,8 +167,14 @@ class Agents:
             self.index(folders)
 
 
-def _roots(folders: Folders) -> list[Any]:
+def _roots(folders: Folders) -> list[Path]:
     return [folder.root for folder in folders]
+
+
+def _kept(cache: Path, under: str | None) -> list[Agent]:
+    from soa_agents.workspace.mapping import kept_agents  # here, because nobody asks before `initialize`
+
+    return kept_agents(cache, under)
 
 
 def _unsaved(snapshot: Snapshot) -> dict[str, str]:

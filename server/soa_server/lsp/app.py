@@ -131,6 +131,14 @@ def _documents(server: Server) -> None:
     def closed(params: types.DidCloseTextDocumentParams) -> None:
         documents.close(params.text_document.uri)
 
+    # pygls keeps documents of its own, at a cost for every key, and what it cannot apply would not reach us
+    for method in (
+        types.TEXT_DOCUMENT_DID_OPEN,
+        types.TEXT_DOCUMENT_DID_CHANGE,
+        types.TEXT_DOCUMENT_DID_CLOSE,
+    ):
+        server.protocol.fm.builtin_features.pop(method)
+
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     def saved(params: types.DidSaveTextDocumentParams) -> None:
         server.agents.stale()

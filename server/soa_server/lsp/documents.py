@@ -122,10 +122,15 @@ class Documents:
             self.outline(self._open[canonical(uri)])
 
     def edit(self, uri: str, edits: Iterable[Edit], version: int) -> None:
-        """Replace ranges of a document one after the other; a range of None is the whole text."""
+        """Replace ranges of a document one after the other; a range of None is the whole text.
+
+        Changes of a document that is not open say nothing.
+        """
         before = self.get(uri)
+        if before is None:
+            return
         known = self._outlines.get(canonical(uri))
-        text = (MARK if before.marked else "") + before.text if before else ""
+        text = (MARK if before.marked else "") + before.text
         lines = known.lines if known is not None and known.lines.text == text else None
         for place, new in edits:
             if place is None:
