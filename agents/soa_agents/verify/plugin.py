@@ -87,6 +87,7 @@ class Places:
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
         self._known: dict[str, str | None] = {}
+        self._named: dict[tuple[str, Any], str] = {}
 
     def relative(self, path: str) -> str | None:
         """The path below the folder, or None when it lies elsewhere or belongs to an installation."""
@@ -104,10 +105,13 @@ class Places:
     def nodeid(self, node: Any) -> str:
         """pytest's node id, which is relative to its rootdir, made relative to the folder."""
         head, separator, rest = node.nodeid.partition("::")
-        path = os.path.join(str(node.config.rootpath), head)
-        if not os.path.exists(path) and getattr(node, "path", None) is not None:
-            path = str(node.path)
-        return f"{self._below(os.path.realpath(path))}{separator}{rest}"
+        key = (head, getattr(node, "path", None))
+        if key not in self._named:
+            path = os.path.join(str(node.config.rootpath), head)
+            if not os.path.exists(path) and key[1] is not None:
+                path = str(key[1])
+            self._named[key] = self._below(os.path.realpath(path))
+        return f"{self._named[key]}{separator}{rest}"
 
     def _below(self, path: str) -> str:
         return os.path.relpath(path, self.root).replace(os.sep, "/")
