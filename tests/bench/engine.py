@@ -51,19 +51,23 @@ Figures = dict[str, Any]
 
 
 def chain(folder: Path) -> Figures:
-    """One Mother, eight Children, a failing round that goes through all of them."""
+    """One Mother, eight Children, a failing round that goes through all of them.
+
+    `over_replies` is the wall over the time in which replies were under way as they really came.
+    """
     sums, seconds = Sums(8, wrong=8), 1.0
-    figures: Figures = {"reply_seconds": seconds}
+    longest = 7  # skeleton, code, feedback, modify; then a Child's tests, feedback, modify
+    figures: Figures = {"reply_seconds": seconds, "sequential": (1 + 8 + 2 + 3 * 8) / longest}
     with served(sums.replies(seconds, chunks=4), folder) as url:
-        for real in (False, True):
-            root = sums.lay(folder / f"chain-{real}")
-            with contextlib.nullcontext() if real else played(sums.check):
+        for name in ("alone", "with_sandbox"):
+            root = sums.lay(folder / name)
+            with played(sums.check) if name == "alone" else contextlib.nullcontext():
                 job = asyncio.run(write(start(root, url, "chain", Limits())))
-            longest = 7  # skeleton, code, feedback, modify; then a Child's tests, feedback, modify
             assert (job.result.update.verdict, job.calls) == ("passed", 1 + 8 + 2 + 3 * 8), job.result
-            ratio = round(job.wall / (longest * seconds), 3)
-            figures["with_sandbox" if real else "ratio"] = ratio
-            figures["sequential"] = job.calls / longest
+            figures[name] = {
+                "ratio": round(job.wall / (longest * seconds), 3),
+                "over_replies": round(job.wall / job.asked, 3),
+            }
     return figures
 
 

@@ -154,6 +154,17 @@ class Job:
         return sum(isinstance(e, Replied) for e in self.events)
 
     @property
+    def asked(self) -> float:
+        """Seconds in which at least one call was open."""
+        ends = {e.key: e.time for e in self.events if isinstance(e, Replied)}
+        total, until = 0.0, 0.0
+        for event in self.started:  # in order of time
+            if event.key in ends:
+                total += max(0.0, ends[event.key] - max(event.time, until))
+                until = max(until, ends[event.key])
+        return total
+
+    @property
     def wall(self) -> float:
         """Seconds from the first call to the end."""
         return self.events[-1].time - self.started[0].time
