@@ -155,7 +155,7 @@ export class Server implements vscode.Disposable {
     try {
       return await this.client?.sendRequest('workspace/executeCommand', { command: name, arguments: args });
     } catch (error) {
-      await fail(error instanceof Error ? error.message : String(error));
+      void fail(error instanceof Error ? error.message : String(error)); // nobody waits until it is closed
       return undefined;
     }
   }
