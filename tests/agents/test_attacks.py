@@ -127,13 +127,26 @@ def test_an_attack_by_an_ordinary_user_fails(level: Layer, attack: str) -> None:
 
 
 CANDIDATE = """def f():
-    import attacks_, intrusions_, json
+    import attacks_, intrusions_, json, os, stat
+    for number in range(3, 64):  # what the server holds open, the next candidate would find there
+        try:
+            if stat.S_ISREG(os.fstat(number).st_mode): os.write(number, b"planted")
+        except OSError: pass
     return attacks_.run(json.load(open("aim")), {**attacks_.ATTACKS, **intrusions_.INTRUSIONS})
 """
 HARMLESS = "def f():\n    x = {}\n    return x\n"
 SERVED = {
     "code_.py": "def f():\n    return {}\n",
-    "test_code.py": "import code_\n\n\ndef test_f():\n    assert code_.f() == {}\n",
+    "test_code.py": """import code_
+
+KEPT = open("kept", "w+")
+
+
+def test_f():
+    KEPT.seek(0)
+    assert KEPT.read() == ""
+    assert code_.f() == {}
+""",
 }
 
 

@@ -255,6 +255,7 @@ SLOWER: dict[str, tuple[dict[str, str], str, str]] = {  # what is in the project
         "fresh",
         "threads",
     ),
+    "shared memory": ({"conftest.py": "import mmap\nKEPT = mmap.mmap(-1, 10)\n"}, "fresh", "shares memory"),
     "a plugin of the workspace": (
         {
             "conftest.py": "open('x', 'w')\nimport threading, time\n"

@@ -51,7 +51,7 @@ _SYSCALLS = {
         "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
         "perf_event_open": 298, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
         "finit_module": 313, "seccomp": 317, "bpf": 321, "userfaultfd": 323, "syslog": 103,
-        "memfd_create": 319,
+        "memfd_create": 319, "kcmp": 312,
     },
     "aarch64": {
         "arch": 0xC00000B7, "socket": 198, "clone": 220, "ptrace": 117, "pivot_root": 41, "chroot": 51,
@@ -59,7 +59,7 @@ _SYSCALLS = {
         "kexec_load": 104, "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97,
         "perf_event_open": 241, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271,
         "finit_module": 273, "seccomp": 277, "bpf": 280, "userfaultfd": 282, "syslog": 116,
-        "memfd_create": 279,
+        "memfd_create": 279, "kcmp": 272,
     },
 }  # fmt: skip
 _COMMON = {

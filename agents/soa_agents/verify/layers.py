@@ -4,12 +4,13 @@ Copied beside the tests; Python 3.9 or newer, standard library only. The child t
 namespaces of its own, the candidate's files laid over the tree, and then the layers that a cold run has.
 """
 
-# ruff: noqa: PTH102, PTH103, PTH108, PTH109, PTH112, PTH113, PTH114, PTH116, PTH118, PTH120, PTH122, PTH123, PTH208
+# ruff: noqa: PTH102, PTH103, PTH108, PTH109, PTH112, PTH113, PTH114, PTH115, PTH116, PTH118, PTH120, PTH122, PTH123, PTH208
 # (strings in, strings out; every millisecond here is one of each candidate's)
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -44,6 +45,7 @@ def enter(tree: str, files: Mapping[str, bytes], megabytes: int) -> None:
     for name, data in files.items():
         _lay(os.path.join(tree, name), data)
     os.chdir(here)
+    _own_files()
     _lock(tree)
 
 
@@ -123,6 +125,50 @@ def _lay(target: str, data: bytes) -> None:
             os.unlink(os.path.join(cache, stale))
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, f"{stem}.pyc"))
+
+
+def _own_files() -> None:
+    """Open anew, in this jail, every file that the server holds open: whoever reads or writes it moves the
+    server's place in it, and what was open before is not the layer's.
+    """
+    made: list[tuple[int, int]] = []  # a descriptor of the server's, and our own in its place
+    for name in os.listdir("/proc/self/fd"):
+        number = int(name)
+        try:
+            state = os.fstat(number)
+        except OSError:
+            continue  # the one that lists
+        if stat.S_ISREG(state.st_mode):
+            same = next((ours for theirs, ours in made if _shared(theirs, number)), -1)
+            made.append((number, same if same >= 0 else _open_again(number, state.st_nlink == 0)))
+    for theirs, ours in made:
+        os.dup2(ours, theirs, os.get_inheritable(theirs))
+    for ours in {ours for _, ours in made}:
+        os.close(ours)
+
+
+def _shared(one: int, other: int) -> bool:
+    """Whether two descriptors are one open file, with one place in it."""
+    me = os.getpid()
+    try:
+        return bool(kernel.syscall("kcmp", me, me, 0, one, other) == 0)
+    except OSError:
+        return os.path.sameopenfile(one, other)
+
+
+def _open_again(number: int, nameless: bool) -> int:
+    place, flags = os.lseek(number, 0, os.SEEK_CUR), fcntl.fcntl(number, fcntl.F_GETFL)
+    if nameless:
+        name = f"{LAYER}/{number}.open"
+        ours = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.unlink(name)
+        with open(f"/proc/self/fd/{number}", "rb") as source, open(ours, "wb", closefd=False) as target:
+            shutil.copyfileobj(source, target)
+        fcntl.fcntl(ours, fcntl.F_SETFL, flags)
+    else:
+        ours = os.open(os.readlink(f"/proc/self/fd/{number}"), flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC))
+    os.lseek(ours, place, os.SEEK_SET)
+    return ours
 
 
 def _lock(tree: str) -> None:
