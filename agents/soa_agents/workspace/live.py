@@ -12,59 +12,15 @@ import re
 import warnings
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 
-from tree_sitter import Node
-
-from soa_agents.workspace.functions import (
-    Defined,
-    Function,
-    Scope,
-    decorators_of,
-    definitions,
-    function_of,
-    is_overload,
-    name_of,
-    with_decorators,
-)
+from soa_agents.workspace.blocks import Block, Member, blocks_of, scanned, shifted
+from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.syntax import Change, Span, Syntax, parse, reparse, start_of
 
-_DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(?:(def)|class)[ \t]+(\w+)[ \t]*[(:\[]", re.MULTILINE)
 _NAMED = re.compile(r"(?:async\s+)?def\s+(\w+)")
-_WRAP = "if 1:\n"  # an indented definition can be parsed by itself below this
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """A function of a block, as yet without a number behind its name."""
-
-    function: Function
-    overload: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A function outside functions, and those in it. `exact`: the parser found it where it is now."""
-
-    start: int
-    end: int
-    scope: Scope
-    members: tuple[_Member, ...]
-    exact: bool = True
-    clean: bool = True  # without a syntax error in it
-
-    @property
-    def name(self) -> FunctionId:
-        """The function's that all the others are in."""
-        return self.members[0].function.id
-
-    def touches(self, span: Span) -> bool:
-        """Do they share a character, or meet? The white space before a definition is its own."""
-        first = self.start - len(self.members[0].function.indent)
-        return first <= span.end and span.start <= self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +30,17 @@ class Live:
     path: str
     syntax: Syntax
     functions: tuple[Function, ...]
-    blocks: tuple[_Block, ...]
+    blocks: tuple[Block, ...]
     sound: bool  # were the functions once read from a whole text, and followed since?
 
 
 def opened(path: str, text: str) -> Live:
     """A text that is seen for the first time. Broken, it is searched for definitions line by line."""
     syntax = parse(text)
-    blocks = list(_blocks(path, syntax, {}))
+    blocks = list(blocks_of(path, syntax, {}))
     broken = syntax.root.has_error or not _is_valid(text)
     if broken:
-        blocks = list(_scanned(path, text, blocks))
+        blocks = list(scanned(path, text, blocks))
     return _live(path, syntax, blocks, sound=not broken)
 
 
@@ -100,14 +56,14 @@ def followed(before: Live, text: str) -> Live:
     for span in change.structure:
         clear = [block for block in clear if not block.touches(span)]
     known = {(block.start, block.end): block for block in clear if block.exact}
-    found = list(_blocks(before.path, syntax, known))
+    found = list(blocks_of(before.path, syntax, known))
     if not _is_broken(before, change, syntax, moved, found):
         return _live(before.path, syntax, found, sound=True)
     return _live(before.path, syntax, _mended(before, change, text, moved, found), sound=before.sound)
 
 
 def _is_broken(
-    before: Live, change: Change, syntax: Syntax, moved: Iterable[_Block], found: Iterable[_Block]
+    before: Live, change: Change, syntax: Syntax, moved: Iterable[Block], found: Iterable[Block]
 ) -> bool:
     """The parser sees no error in wrong indentation; where it misses what was there, Python is asked."""
     if syntax.root.has_error:
@@ -130,12 +86,12 @@ def _is_valid(text: str) -> bool:
     return True
 
 
-def _live(path: str, syntax: Syntax, blocks: Iterable[_Block], *, sound: bool) -> Live:
+def _live(path: str, syntax: Syntax, blocks: Iterable[Block], *, sound: bool) -> Live:
     ordered = tuple(sorted(blocks, key=lambda block: block.start))
     return Live(path, syntax, tuple(_listed(ordered)), ordered, sound)
 
 
-def _listed(blocks: Iterable[_Block]) -> Iterator[Function]:
+def _listed(blocks: Iterable[Block]) -> Iterator[Function]:
     """The functions as `functions` gives them: numbered, overloads with what they declare."""
     seen: Counter[str] = Counter()
     overloads: defaultdict[str, list[Span]] = defaultdict(list)
@@ -151,69 +107,21 @@ def _listed(blocks: Iterable[_Block]) -> Iterator[Function]:
         yield replace(function, overloads=tuple(overloads.pop(name))) if name in overloads else function
 
 
-def _blocks(path: str, syntax: Syntax, known: Mapping[tuple[int, int], _Block]) -> Iterator[_Block]:
-    """The blocks of a text; those in `known`, by their places, are taken as they are."""
-    for node, scope in definitions(syntax, path.endswith(".pyi"), nested=False):
-        if node.type != "class_definition":
-            place = syntax.span(with_decorators(node))
-            block = known.get(place)
-            if block is None or block.scope != scope:
-                block = _block(path, syntax, node, scope)
-            if block is not None:
-                yield block
-
-
-def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Block | None:
-    members = tuple(
-        _member(path, syntax, inner, around)
-        for inner, around in definitions(syntax, below=(node, scope))
-        if inner.type != "class_definition"
-    )
-    if not members:
-        return None
-    return _Block(*syntax.span(with_decorators(node)), scope, members, clean=not node.has_error)
-
-
-def _member(path: str, syntax: Syntax, node: Node, scope: Scope) -> _Member:
-    decorators = decorators_of(syntax, node)
-    named = FunctionId(path, scope.prefix + name_of(syntax, node))
-    return _Member(function_of(syntax, Defined(named, node, scope, decorators, ())), is_overload(decorators))
-
-
 # -- blocks that stay
 
 
-def _moved(block: _Block, change: Change) -> _Block:
+def _moved(block: Block, change: Change) -> Block:
     """A block that a change did not touch, where it stands now."""
     by = change.after.end - change.before.end
     if block.start < change.before.end or not (by or change.lines):
         return block
-    members = tuple(_Member(_shifted(m.function, by, change.lines), m.overload) for m in block.members)
-    return _Block(block.start + by, block.end + by, block.scope, members, block.exact, block.clean)
-
-
-def _shifted(function: Function, by: int, lines: int) -> Function:
-    """The function `by` characters and `lines` lines further on. Spelled out: it is done at every key."""
-    string = function.docstring
-    return Function(
-        function.id,
-        Span(function.span[0] + by, function.span[1] + by),
-        Span(function.name[0] + by, function.name[1] + by),
-        Span(function.signature[0] + by, function.signature[1] + by),
-        string and Span(string[0] + by, string[1] + by),
-        Span(function.body[0] + by, function.body[1] + by),
-        function.line + lines,
-        function.indent,
-        function.is_stub,
-        function.is_async,
-        function.owner,
-        function.decorators,
-    )
+    members = tuple(Member(shifted(m.function, by, change.lines), m.overload) for m in block.members)
+    return Block(block.start + by, block.end + by, block.scope, members, block.exact, block.clean)
 
 
 def _mended(
-    before: Live, change: Change, text: str, moved: list[_Block], found: list[_Block]
-) -> Iterator[_Block]:
+    before: Live, change: Change, text: str, moved: list[Block], found: list[Block]
+) -> Iterator[Block]:
     """The blocks of a broken text: those elsewhere as they were, those at the change as far as they can be.
 
     Only what the parser finds as well may be taken over by the next reading.
@@ -231,7 +139,7 @@ def _mended(
     yield from _apart(fresh, stretched)
 
 
-def _apart(blocks: Iterable[_Block], others: Iterable[_Block]) -> list[_Block]:
+def _apart(blocks: Iterable[Block], others: Iterable[Block]) -> list[Block]:
     """Those of `blocks` that share no character with one of `others`, which share none among themselves."""
     places = sorted((other.start, other.end) for other in others)
     found = []
@@ -242,7 +150,7 @@ def _apart(blocks: Iterable[_Block], others: Iterable[_Block]) -> list[_Block]:
     return found
 
 
-def _stretched(block: _Block, change: Change, text: str) -> _Block | None:
+def _stretched(block: Block, change: Change, text: str) -> Block | None:
     """A block that a change touched, with the functions whose names can still be read."""
     members = tuple(
         each for member in block.members if (each := _stretched_member(member, change, text)) is not None
@@ -253,7 +161,7 @@ def _stretched(block: _Block, change: Change, text: str) -> _Block | None:
     return replace(block, start=start, end=end, members=members, exact=False, clean=False)
 
 
-def _stretched_member(member: _Member, change: Change, text: str) -> _Member | None:
+def _stretched_member(member: Member, change: Change, text: str) -> Member | None:
     old = member.function
     signature = _through(change, old.signature)
     named = _NAMED.match(text, signature.start)
@@ -271,7 +179,7 @@ def _stretched_member(member: _Member, change: Change, text: str) -> _Member | N
         body=_through(change, old.body),
         line=old.line + (change.lines if old.span.start > change.before.end else 0),
     )
-    return _Member(function, member.overload)
+    return Member(function, member.overload)
 
 
 def _through(change: Change, span: Span) -> Span:
@@ -282,63 +190,3 @@ def _through(change: Change, span: Span) -> Span:
         for at, inside in zip(span, change.after, strict=True)
     )
     return Span(start, max(start, end))
-
-
-# -- a text that was broken from the first
-
-
-def _scanned(path: str, text: str, found: Iterable[_Block]) -> Iterator[_Block]:
-    """The blocks of a text by its indentation: as the parser has them where both agree, else parsed alone."""
-    known = {block.members[0].function.name.start: block for block in found if block.clean}
-    around: list[tuple[int, str]] = []  # the classes that a line is in: width, name
-    inside = -1  # the width of the function that a line is in
-    end = last = 0  # of the last block, of the last definition looked at
-    for match in _DEFINITION.finditer(text):
-        width = len(match[1].expandtabs())
-        if match.start() < end or width > inside >= 0:
-            continue
-        inside = -1
-        while around and (
-            around[-1][0] >= width or _outside(around[-1][0]).search(text, last, match.start())
-        ):
-            around.pop()
-        last = match.end()
-        if not match[2]:
-            around.append((width, match[3]))
-            continue
-        owner = ".".join(name for _, name in around) or None
-        block = known.get(match.start(3))
-        if block is None or block.scope.owner != owner:
-            block = _parsed_alone(path, text, match, Scope(f"{owner}." if owner else "", owner))
-        if block is not None:
-            inside, end = width, block.end
-            yield block
-
-
-@cache
-def _outside(width: int) -> re.Pattern[str]:
-    """The beginning of a line that something indented by `width` does not hold."""
-    return re.compile(rf"^[ \t]{{0,{width}}}[^\s#)\]}}]", re.MULTILINE)
-
-
-def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> _Block | None:
-    end = _outside(len(match[1])).search(text, match.end())
-    start = match.start()
-    while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[
-        :1
-    ] == "@":
-        start = above
-    syntax = parse(_WRAP + " " * (not match[1]) + text[start : end.start() if end else len(text)])
-    by = start - len(_WRAP) - (not match[1])
-    for node, _ in definitions(syntax, nested=False):
-        if node.type == "function_definition":
-            block = _block(path, syntax, node, scope)
-            if block is None:
-                return None
-            signature = block.members[0].function.signature
-            if _DEFINITION.search(syntax.text, signature.start + 1, signature.end):
-                return None  # never closed: it swallowed the definitions below
-            lines = text.count("\n", 0, start) - 1
-            members = tuple(_Member(_shifted(m.function, by, lines), m.overload) for m in block.members)
-            return _Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
-    return None
