@@ -28,6 +28,7 @@ from soa_agents.verify.plan import (
     CHILDREN,
     CROWDED,
     FAILURES,
+    GROUND,
     KERNEL,
     LAYERS,
     LISTING,
@@ -53,7 +54,7 @@ _OURS = (
 )
 _OF_SERVERS = (
     *(("server", SERVER), ("children", CHILDREN), ("soundness", SOUNDNESS), ("swapping", SWAPPING)),
-    *(("kernel", KERNEL), ("layers", LAYERS), ("listing", LISTING)),
+    *(("kernel", KERNEL), ("layers", LAYERS), ("listing", LISTING), ("ground", GROUND)),
 )
 OUTPUT_CAP = 64_000  # bytes of terminal output kept, the end of it
 _POLL = 0.1  # seconds between two looks at memory

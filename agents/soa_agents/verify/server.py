@@ -12,7 +12,7 @@ conftest, with its plugins loaded and what the tests import from outside the wor
 that ends in any other way than "done" has said nothing: the candidate is then run in another way.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH118, PTH119, PTH120 - strings in, strings out
+# ruff: noqa: PTH118 - strings in, strings out
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# The copies of children, kernel, layers, recorder, soundness and swapping lie beside this one:
+# The copies of children, ground, kernel, layers, recorder, soundness and swapping lie beside this one:
 import soa_children as children  # type: ignore[import-not-found]
+import soa_ground as ground  # type: ignore[import-not-found]
 import soa_layers as layers  # type: ignore[import-not-found]
 import soa_recorder  # type: ignore[import-not-found]
 
 _FIRST, _LAST = {"tryfirst": True}, {"trylast": True}  # pytest is not imported here
 _AROUND = {"tryfirst": True, "hookwrapper": True}
-_INI = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 class _Server:
@@ -47,7 +47,7 @@ class _Server:
         hidden = {os.fsencode(name) for name in self.quiet}
         for name in hidden:  # the libraries see them, Python does not: no test meets them
             getattr(os.environ, "_data").pop(name, None)  # noqa: B009 - it is private
-        self.opened = _watch_opened(self.root)
+        self.opened = ground.watch_opened(self.root)
 
     def unfit(self, why: str) -> None:
         """End, when there is a reason why nothing can be served."""
@@ -94,7 +94,7 @@ class Collected(_Server):
         gc.disable()
         gc.freeze()
         plugins = session.config.pluginmanager.get_plugins()
-        self.pipes.tell("ready", files=rests_on(self.root, opened), modules=loaded(plugins))
+        self.pipes.tell("ready", files=ground.rests_on(self.root, opened), modules=ground.loaded(plugins))
         for request in self.pipes.asked():
             self._answer(session, request)
         os._exit(0)
@@ -209,14 +209,14 @@ class HalfStarted(_Server):
 
     def pytest_load_initial_conftests(self, early_config: Any, args: list[str]) -> Iterator[None]:
         """In the server never left; a child leaves it and is then a pytest like any other."""
-        own = _own_modules(self.root) or _import_ahead(self.modules, self.root)
+        own = ground.own_module(self.root) or ground.import_ahead(self.modules, self.root)
         self.unfit(
             children.unsafe_to_fork() or (own and f"{own} belongs to the workspace and is loaded early")
         )
         self.read = self.opened.copy()
         gc.collect()
         gc.freeze()
-        self.pipes.tell("ready", files=rests_on(self.root, self.read), modules=[])
+        self.pipes.tell("ready", files=ground.rests_on(self.root, self.read), modules=[])
         for request in self.pipes.asked():
             child = children.fork(self.pipes)
             if child.mine:
@@ -232,9 +232,9 @@ class HalfStarted(_Server):
     def _go_on(self, number: int, request: dict[str, Any], early_config: Any, args: list[str]) -> None:
         """In the child: be a pytest that was asked for this request's files from the start."""
         files = _files(request)
-        if any(os.path.join(self.root, path) in self.read or _is_ini(path) for path in files):
+        if any(os.path.join(self.root, path) in self.read or ground.is_ini(path) for path in files):
             raise Refused("it changes what pytest reads before anything else")
-        if any(_has_own_ini(self.root, name) for name in request["named"]):
+        if any(ground.has_own_ini(self.root, name) for name in request["named"]):
             raise Refused("the tests have a configuration of their own")
         self.number = number
         self.become_child(number, files)
@@ -262,103 +262,3 @@ def _files(request: dict[str, Any]) -> dict[str, bytes]:
 
 class Refused(Exception):
     """The candidate has to be run in another way; the text says why."""
-
-
-def _is_ini(path: str) -> bool:
-    return os.path.basename(path) in (*_INI, "setup.py")
-
-
-def _has_own_ini(root: str, named: str) -> bool:
-    """Whether a file below `root` might make another folder the one that pytest starts from."""
-    folder = os.path.dirname(named)
-    while folder:
-        if any(os.path.exists(os.path.join(root, folder, name)) for name in (*_INI, "setup.py")):
-            return True
-        folder = os.path.dirname(folder)
-    return False
-
-
-def _own_modules(root: str) -> str:
-    """The name of a loaded module that lies in the workspace; empty when there is none."""
-    for name, module in list(sys.modules.items()):
-        file = str(getattr(module, "__file__", "") or "")
-        if file.startswith(root + os.sep) and "-packages" not in file:
-            return name
-    return ""
-
-
-def _watch_opened(root: str) -> set[str]:
-    """Gathers the files of the workspace that are opened while collecting."""
-    opened: set[str] = set()
-    inside = root + os.sep
-
-    def look(event: str, arguments: Any) -> None:
-        if event == "open" and isinstance(arguments[0], str) and arguments[0].startswith(inside):
-            opened.add(arguments[0])
-
-    sys.addaudithook(look)
-    return opened
-
-
-def rests_on(root: str, opened: set[str]) -> list[str]:
-    """The files and folders whose change makes what was collected out of date."""
-    files = {path for path in opened if "__pycache__" not in path}
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and (file.startswith(root + os.sep) or _is_source(file)):
-            files.add(file)
-    folders = {os.path.dirname(path) for path in files} | {os.path.abspath(path or ".") for path in sys.path}
-    folders = {folder for folder in folders if not folder.startswith(layers.OWN)}
-    return sorted(files | folders | set(_configuration(root, folders)))
-
-
-def _is_source(file: str) -> bool:
-    """Whether a module may be edited where it lies; a new version of what is installed is a new folder."""
-    return "-packages" not in file and not file.startswith((sys.prefix, sys.base_prefix, layers.OWN, "<"))
-
-
-def _configuration(root: str, folders: set[str]) -> Iterator[str]:
-    """The files in which pytest looks for its configuration, or would if they were there."""
-    while True:
-        yield from (os.path.join(root, name) for name in _INI)
-        if os.path.dirname(root) == root:
-            break
-        root = os.path.dirname(root)
-    for folder in folders:  # a new file there changes the folder
-        yield from (path for name in _INI if os.path.exists(path := os.path.join(folder, name)))
-
-
-def loaded(plugins: Any) -> list[str]:
-    """What can be imported ahead of any candidate: nothing of the workspace, of pytest's plugins, of ours."""
-    import importlib.metadata as metadata
-
-    kept = {"pytest", "_pytest", "pluggy", "iniconfig"}
-    never = {"__main__", "__mp_main__", "sitecustomize", "usercustomize"}
-    for plugin in plugins:
-        never.add(str(getattr(plugin, "__name__", type(plugin).__module__)).partition(".")[0])
-    for each in metadata.distributions():
-        if any(point.group == "pytest11" for point in each.entry_points):
-            never |= {str(file).split("/")[0].partition(".")[0] for file in each.files or ()}
-    never -= kept
-    found = []
-    for name, module in list(sys.modules.items()):
-        top = name.partition(".")[0]
-        file = str(getattr(module, "__file__", "") or "")
-        ours = top.startswith("soa_") or top in never
-        outside = not file or "-packages" in file or file.startswith((sys.base_prefix, sys.prefix))
-        if not ours and outside and getattr(module, "__spec__", None) is not None:
-            found.append(name)
-    return found
-
-
-def _import_ahead(modules: list[str], root: str) -> str:
-    """Import what can be; the name of one of the workspace's own that came along."""
-    for name in modules:
-        try:
-            __import__(name)
-        except BaseException:  # noqa: S112 - then the tests import it, or fail, by themselves
-            continue
-        own = _own_modules(root) if "." not in name else ""
-        if own:
-            return own
-    return ""
