@@ -142,7 +142,7 @@ def test_flags(text: str, pieces: list[Piece], lines: list[str], shape: object) 
     assert callable(shape)
     texts = {PATH: shape(text)}
     patch = assemble(texts, pieces)
-    new = re.split(r"\r\n|\n", patch.apply(texts)[PATH])
+    new = re.split(r"\r\n|\n", patch.apply(texts)[PATH].lstrip("\ufeff"))
     assert [new[flag.line - 1].strip() for flag in flagged(texts, patch)] == lines
 
 
