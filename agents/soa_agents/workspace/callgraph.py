@@ -48,7 +48,7 @@ class CallGraph:
                 if bound.attribute and bound.name not in (bound.attribute, "*"):
                     self._aliases[bound.attribute].add(bound.name)
         self._named: dict[str, _Named] = {}
-        self._uses: dict[str, defaultdict[str, list[tuple[str, str]]]] = {}
+        self._uses: dict[str, defaultdict[str, list[tuple[FunctionId, str]]]] = {}
         self._naming: dict[Thing, frozenset[str]] = {}
         self._mentioning: dict[tuple[str, str], frozenset[str]] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
@@ -245,25 +245,26 @@ class CallGraph:
 
     def _sort_in(self, found: _Named, path: str, spelling: str, loose: bool) -> None:
         """Put those who spell it in a file where they belong."""
-        for qualname, use in self._uses_in(path).get(spelling, ()):
+        for user, use in self._uses_in(path).get(spelling, ()):
             before = f".{use}.".partition(f".{spelling}.")[0]
-            thing = self.names.resolve(User(path, qualname), f"{before}.{spelling}"[1:])
+            thing = self.names.resolve(User(path, user.qualname), f"{before}.{spelling}"[1:])
             if thing is None:
                 if loose and before:
-                    found.loose[path].add(FunctionId(path, qualname))
+                    found.loose[path].add(user)
             elif thing.kind == "class":
-                found.classes[thing].add(FunctionId(path, qualname))
+                found.classes[thing].add(user)
             elif thing.kind == "function":
-                found.functions[FunctionId(thing.path, thing.qualname)].add(FunctionId(path, qualname))
+                found.functions[FunctionId(thing.path, thing.qualname)].add(user)
 
-    def _uses_in(self, path: str) -> Mapping[str, Sequence[tuple[str, str]]]:
+    def _uses_in(self, path: str) -> Mapping[str, Sequence[tuple[FunctionId, str]]]:
         """By each name that a file spells: the code that uses it, and how it is written there."""
         if path not in self._uses:
             found = self._uses[path] = defaultdict(list)
             for qualname, uses in _code(self.facts[path]):
+                user = FunctionId(path, qualname)
                 for use in uses:
                     for name in {*use.split(".")}:
-                        found[name].append((qualname, use))
+                        found[name].append((user, use))
         return self._uses[path]
 
     def _called(self, thing: Thing) -> FunctionId | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, file_facts
@@ -168,12 +169,12 @@ def _read(said: str) -> FileFacts | None:
             path,
             is_test,
             tuple(
-                FunctionFact(name, line, owner, stub, tuple(used))
+                FunctionFact(name, line, owner, stub, tuple(map(intern, used)))
                 for name, line, owner, stub, used in functions
             ),
-            tuple(ClassFact(name, tuple(bases), tuple(used)) for name, bases, used in classes),
+            tuple(ClassFact(name, tuple(bases), tuple(map(intern, used))) for name, bases, used in classes),
             tuple(Import(*each) for each in imports),
-            tuple(uses),
+            tuple(map(intern, uses)),  # the same names again and again: once in memory
         )
     except (ValueError, TypeError):
         return None
