@@ -40,7 +40,7 @@ export const scenarios = [
       for (const button of ['Show log', 'Open setting']) await refused.locator('.monaco-button').filter({ hasText: button }).waitFor();
       await window.shot('without-venv');
       become(OFFLINE);
-      await window.press(refused, 'Try again');
+      await window.press('its venv module is missing', 'Try again');
       await window.toast('pip could not download').waitFor({ timeout: 180_000 });
       code.machine({}); // another interpreter is another try
       await window.toast('setting up its Python environment').waitFor();
@@ -121,11 +121,11 @@ export const scenarios = [
       await window.line('## reply of closing-model').waitFor();
       await window.agent(/^_cents/).locator('.monaco-icon-label').first().click();
       await window.line('def _cents(amount: float)').waitFor();
-      await window.press(closing, 'Show diff');
+      await window.press('total passes', 'Show diff');
       await window.tab('SoA: total').waitFor();
       await window.page.locator('.monaco-diff-editor .line-insert').first().waitFor();
       await window.shot('diff');
-      await window.press(window.toast('total passes'), 'Undo');
+      await window.press('total passes', 'Undo');
       await window.openFile(folder, BASKET);
       await window.line('...').waitFor();
       await window.save();
@@ -192,7 +192,7 @@ export const scenarios = [
       const running = window.toast('asking the Mother');
       await running.waitFor();
       await until('the model is asked', () => model.busy());
-      await window.press(running, 'Cancel');
+      await window.press('asking the Mother', 'Cancel');
       await until('the notification is gone', async () => (await window.page.locator('.notification-toast').filter({ hasText: 'SoA: total' }).count()) === 0);
       await window.command('SoA: Show Agents');
       await window.agent(/total.*cancelled/).waitFor();
@@ -218,7 +218,7 @@ export const scenarios = [
       const refused = window.toast('total changed');
       await refused.waitFor();
       assert.match(await window.text(), /Mine: The discount[\s\S]*\.\.\./);
-      await window.press(refused, 'Show diff');
+      await window.press('total changed', 'Show diff');
       await window.page.locator('.monaco-diff-editor .line-insert').first().waitFor();
       await window.shot('stale');
     },
@@ -264,7 +264,7 @@ export const scenarios = [
       const refused = window.toast('refused the key');
       await refused.waitFor();
       await window.shot('key');
-      await window.press(refused, 'Set API Key');
+      await window.press('refused the key', 'Set API Key');
       await keep('right-key');
       await window.cursor(4);
       await window.act('Regenerate with SoA');
@@ -369,7 +369,7 @@ export const scenarios = [
       const offered = window.toast('was interrupted');
       await offered.waitFor();
       await window.shot('crash');
-      await window.press(offered, 'Resume');
+      await window.press('was interrupted', 'Resume');
       await window.toast('total passes').waitFor();
       await window.save();
       await onDisk(target, text => text.includes('def _cents'));

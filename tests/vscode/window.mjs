@@ -104,9 +104,14 @@ export class Window {
     return this.page.locator('.notification-toast').filter({ hasText: text }).first();
   }
 
-  async press(toast, button) {
-    await toast.hover();
-    await toast.locator('.monaco-button').filter({ hasText: button }).first().click();
+  /** A button of a message; one that has been there for long lies in the list of notifications. */
+  async press(text, button) {
+    const item = this.page.locator('.notification-list-item').filter({ hasText: text }).first();
+    const listed = !(await item.isVisible());
+    if (listed) await this.command('Notifications: Show Notifications');
+    await item.hover();
+    await item.locator('.monaco-button').filter({ hasText: button }).first().click();
+    if (listed && (await this.page.locator('.notifications-center.visible').count())) await this.command('Notifications: Hide Notifications');
   }
 
   async clearToasts() {
