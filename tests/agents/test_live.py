@@ -146,3 +146,11 @@ def test_the_function_that_is_typed_is_mended_from_the_tree() -> None:
     assert "last" not in stubs and "Cart.pay" in stubs
     text = text.replace("def last", "def final")
     assert "final" in {f.id.qualname for f in followed(live, text).functions}
+
+
+def test_a_change_at_two_places_at_once_loses_nothing_between() -> None:
+    live = opened("a.py", SHOP)
+    text = SHOP.replace("from typing", 'x = ("""\nfrom typing').replace(
+        "raise NotImplementedError", "return 1"
+    )
+    assert {f.id for f in followed(live, text).functions} == {f.id for f in live.functions}

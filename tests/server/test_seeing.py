@@ -168,3 +168,30 @@ async def test_actions_are_tagged_where_the_client_knows_that(
         found = await editor.actions(bench.shop, "The sum of all")
         assert len(found) == 4
         assert all(each.get("tags") == expected for each in found)
+
+
+async def test_the_map_follows_the_disk_and_what_is_typed(bench: Bench, tests: Path) -> None:
+    workspace = {**VSCODE["workspace"], "didChangeWatchedFiles": {"dynamicRegistration": True}}
+    async with bench.editor(capabilities={**VSCODE, "workspace": workspace}) as editor:
+        await editor.open(bench.shop)
+
+        async def known() -> dict[str, str]:
+            while not (answer := await editor.ask("soa/agents", {}))["complete"]:
+                pass
+            return {agent["function"]: agent["status"] for agent in answer["agents"]}
+
+        before = await known()
+        (asked,) = [params for method, params in editor.asked if method == "client/registerCapability"]
+        assert asked["registrations"][0]["method"] == "workspace/didChangeWatchedFiles"
+        made = bench.root / "made.py"
+        made.write_text("def made(): ...\n")
+        editor.tell("workspace/didChangeWatchedFiles", {"changes": [{"uri": made.as_uri(), "type": 1}]})
+        assert await known() == {**before, "made.py::made": "stub"}
+        editor.type(
+            bench.shop, SHOP.replace("import math", 'import math\n\nx = ("""').replace("pass", "return 1")
+        )
+        assert await known() == {
+            **before,
+            "made.py::made": "stub",
+            "shop.py::Cart.outer.<locals>.inner": "unknown",
+        }

@@ -142,15 +142,22 @@ def _outside(width: int) -> re.Pattern[str]:
     return re.compile(rf"^[ \t]{{0,{width}}}[^\s#)\]}}]", re.MULTILINE)
 
 
+def _with_decorators(text: str, start: int) -> int:
+    """Where the decorators begin that stand, a line each, above the line that begins at `start`."""
+    while start:
+        above = text.rfind("\n", 0, start - 1) + 1
+        if text[above:start].lstrip()[:1] != "@":
+            break
+        start = above
+    return start
+
+
 def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> Block | None:
     end = _outside(len(match[1])).search(text, match.end())
-    start = match.start()
-    while (above := text.rfind("\n", 0, max(start - 1, 0)) + 1) < start and text[above:start].lstrip()[
-        :1
-    ] == "@":
-        start = above
-    syntax = parse(_WRAP + " " * (not match[1]) + text[start : end.start() if end else len(text)])
-    by = start - len(_WRAP) - (not match[1])
+    start = _with_decorators(text, match.start())
+    wrap = _WRAP if match[1] else ""
+    syntax = parse(wrap + text[start : end.start() if end else len(text)])
+    by = start - len(wrap)
     for node, _ in definitions(syntax, nested=False):
         if node.type == "function_definition":
             block = _block(path, syntax, node, scope)
@@ -159,7 +166,7 @@ def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> B
             signature = block.members[0].function.signature
             if _DEFINITION.search(syntax.text, signature.start + 1, signature.end):
                 return None  # never closed: it swallowed the definitions below
-            lines = text.count("\n", 0, start) - 1
+            lines = text.count("\n", 0, start) - wrap.count("\n")
             members = tuple(Member(shifted(m.function, by, lines), m.overload) for m in block.members)
             return Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
     return None

@@ -128,8 +128,12 @@ def _mended(
     """
     moved_ids, found_ids = ({id(block) for block in blocks} for blocks in (moved, found))
     yield from (block if id(block) in found_ids else replace(block, exact=False) for block in moved)
-    touched = (block for block in before.blocks if block.touches(change.before))
+    touched = [block for block in before.blocks if block.touches(change.before)]
     stretched = [each for block in touched if (each := _stretched(block, change, text))]
+    lost = {block.name for block in touched} - {block.name for block in stretched}
+    if lost:  # the change is long, as one of a client that sends whole texts can be
+        seen = (block for block in scanned(before.path, text, found) if block.name in lost)
+        stretched += _apart(seen, [*moved, *stretched])
     near = [Span(block.start, block.end) for block in stretched] + [change.after]
     fresh = _apart((block for block in found if id(block) not in moved_ids), moved)
     if before.sound:

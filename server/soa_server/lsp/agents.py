@@ -26,6 +26,7 @@ from soa_server.lsp.supervisor import INDEXER, ask_indexer, run_indexer
 
 MOMENT = 0.3  # seconds that a hover may wait
 SETTLED = 1.0  # seconds without a further change on the disk before it is read again
+CALM = 3.0  # seconds that a session has to itself before anything is indexed that nobody asked for
 UNWATCHED = 5.0  # seconds that an index is believed in where no client tells of changes
 
 Agent = dict[str, Any]
@@ -51,6 +52,7 @@ class Agents:
         self._indexed: dict[Folders, float] = {}  # when
         self._changes = 0  # on the disk, as far as we were told
         self._due: asyncio.TimerHandle | None = None
+        self._waiting: dict[Folders, None] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, dict[str, Agent]] = {}
 
@@ -87,12 +89,19 @@ class Agents:
         self._indexed.clear()
         self.soon(*known)
 
-    def soon(self, *folders: Folders) -> None:
-        """Have these workspaces indexed in a moment."""
+    def soon(self, *folders: Folders, after: float = SETTLED) -> None:
+        """Have these workspaces indexed in a moment; a further wish puts it off."""
+        if not folders:
+            return
+        self._waiting.update(dict.fromkeys(folders))
         if self._due is not None:
             self._due.cancel()
-        if folders:
-            self._due = asyncio.get_running_loop().call_later(SETTLED, lambda: [*map(self.index, folders)])
+        self._due = asyncio.get_running_loop().call_later(after, self._index_waiting)
+
+    def _index_waiting(self) -> None:
+        for folders in self._waiting:
+            self.index(folders)
+        self._waiting.clear()
 
     def index(self, folders: Folders) -> None:
         """Have a workspace indexed, unless it is or is being so."""

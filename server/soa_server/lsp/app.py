@@ -19,7 +19,7 @@ from soa_agents.errors import UsageError
 from soa_agents.workspace.snapshot import is_test_file
 
 from soa_server.lsp import actions, from_lsp, hovers, lenses, to_lsp
-from soa_server.lsp.agents import Agents
+from soa_server.lsp.agents import CALM, Agents
 from soa_server.lsp.controller import Controller
 from soa_server.lsp.documents import Document, Documents, path_of
 from soa_server.lsp.jobs import Request
@@ -101,7 +101,7 @@ def _lifecycle(server: Server) -> None:
         if server.person.client.watches:
             server.agents.watched = True
             server.person.watch(WATCHED)
-        server.agents.soon(server.documents.folders)
+        server.agents.soon(server.documents.folders, after=CALM)
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(params: None) -> None:
