@@ -140,8 +140,8 @@ class Bench:
         for _ in range(count):
             self._begin(engine)
             time.sleep(self.chance.uniform(0, 0.8 * whole))
-            self._count(self._times(engine.hang_up, psutil.Process(engine.pid)), "")
-            self.figures.by_end_of_input += 1
+            times = self._times(engine.hang_up, psutil.Process(engine.pid))
+            self.figures.by_end_of_input += self._count(times, "")
             engine = Engine(PLAYED)
             self._whole(engine)
         engine.hang_up()
@@ -196,17 +196,18 @@ class Bench:
         self.figures.processes_left += sum(map(lives, children))
         return Times(asked, ended, time.monotonic())
 
-    def _count(self, times: Times, state: str | None) -> None:
-        """Count a job that was cancelled, if it had not ended before; its ledger is to call it `state`."""
+    def _count(self, times: Times, state: str | None) -> int:
+        """Count a job that was cancelled, if it had not ended before: 1 or 0. Its ledger calls it `state`."""
         log = events(self.root, self.job) if state is not None else []
         last = log[-1].update.state if log and isinstance(log[-1], JobEnded) else ""
         if last == "done":
-            return
+            return 0
         self.figures.other_ends += bool(log) and last != state
         self.figures.cancels += 1
         self.times[self.job] = times
         self.figures.seconds.append(times.ended - times.asked)
         self.figures.seconds_gone.append(times.gone - times.asked)
+        return 1
 
     def close(self) -> Figures:
         """Wait for requests that left late, and count."""
