@@ -13,7 +13,8 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -150,9 +151,7 @@ def _said(report: Report) -> list[str]:
 async def times(ladder: Ladder, among: Sequence[Candidate]) -> Times:
     """The same candidates in the ladder and as plain `python -m pytest`, in turns."""
     plain, warm, swap = list[float](), list[float](), list[float]()
-    with tempfile.TemporaryDirectory(prefix="soa-bench-") as place:
-        copy = Path(place) / "project"
-        await asyncio.to_thread(shutil.copytree, ladder.cold.root, copy, symlinks=True)
+    async with _copied(ladder.cold.root) as copy:
         for one in among:  # the first time byte code is written, as it is there in a person's folder
             await _plainly(ladder.cold, copy, one)
         for one in among:
@@ -164,6 +163,15 @@ async def times(ladder: Ladder, among: Sequence[Candidate]) -> Times:
             if report.rung == "swap":
                 swap.append(warm[-1])
     return Times(tuple(plain), tuple(warm), tuple(swap))
+
+
+@asynccontextmanager
+async def _copied(root: Path) -> AsyncIterator[Path]:
+    """A copy of the project for plain pytest, which writes into it: a server would take that for a change."""
+    with tempfile.TemporaryDirectory(prefix="soa-bench-") as place:
+        copy = Path(place) / "project"
+        await asyncio.to_thread(shutil.copytree, root, copy, symlinks=True)
+        yield copy
 
 
 async def _plainly(cold: ColdRunner, copy: Path, one: Candidate) -> float:
@@ -213,16 +221,18 @@ async def two_workers(ladder: Ladder, among: Sequence[Candidate]) -> tuple[float
     async def warm(one: Candidate) -> None:
         await once(ladder, one)
 
-    async def plain(one: Candidate) -> None:
-        await _pytest(ladder.cold, ladder.cold.root, one.subject.test)
-
     for one in {c.subject.test.partition("::")[0]: c for c in among}.values():
         await asyncio.gather(once(ladder, one), once(ladder, one))  # both servers of each file are there
     took: dict[str, list[float]] = {"warm": [0.0, 0.0], "plain": [0.0, 0.0]}
-    for _ in range(_ROUNDS):
-        for workers in (0, 1):
-            took["warm"][workers] += await _seconds(warm, among, workers + 1)
-            took["plain"][workers] += await _seconds(plain, among[:_FEW], workers + 1)
+    async with _copied(ladder.cold.root) as copy:
+
+        async def plain(one: Candidate) -> None:
+            await _pytest(ladder.cold, copy, one.subject.test)
+
+        for _ in range(_ROUNDS):
+            for workers in (0, 1):
+                took["warm"][workers] += await _seconds(warm, among, workers + 1)
+                took["plain"][workers] += await _seconds(plain, among[:_FEW], workers + 1)
     return round(took["warm"][0] / took["warm"][1], 2), round(took["plain"][0] / took["plain"][1], 2)
 
 
