@@ -5,6 +5,7 @@ python tests/soak.py [COUNT]        100,000 by default
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -55,7 +56,8 @@ class Line:
         )
         self.answers: queue.Queue[Json] = queue.Queue()
         self.number = 0
-        threading.Thread(target=self.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
 
     def read(self) -> None:
         out = self.process.stdout
@@ -85,6 +87,13 @@ class Line:
             if answer.get("id") == self.number:
                 return answer
         return {}
+
+    def close(self) -> None:
+        """End the server, however it stands."""
+        self.process.kill()
+        self.reader.join(PATIENCE)
+        with self.process, contextlib.suppress(BrokenPipeError):
+            pass
 
     def memory(self) -> float:
         """MB of the server's own process that no other shares."""
@@ -192,7 +201,7 @@ def soak(folder: Path, count: int, seed: int = 1) -> tuple[float, float]:
         assert line.process.wait(PATIENCE) == 0
         return found
     finally:
-        line.process.kill()
+        line.close()
 
 
 if __name__ == "__main__":
