@@ -34,7 +34,7 @@ NAMES = {  # dotted name, as imported
     **_all(SIGNALS, "os.kill os.killpg signal.raise_signal signal.signal signal.alarm signal.setitimer"),
     **_all(SIGNALS, "signal.pthread_kill _thread.interrupt_main signal.pthread_sigmask"),
     **_all(MEMORY, "gc.get_objects gc.get_referrers gc.get_referents"),
-    **_all(PIPES, "os.write os.writev os.dup2 os.closerange"),
+    **_all(PIPES, "os.write os.writev os.pwrite os.dup2 os.closerange os.fdopen os.sendfile"),
     **_all(IMPORTS, "sys.meta_path sys.path_hooks sys.path_importer_cache"),
     **_all(CODE, "types.CodeType types.FunctionType"),
     "os.fork": "goes on in a second process",

@@ -144,6 +144,8 @@ def _of_call(node: ast.Call, known: _Known) -> Iterator[str]:
     about = known.dotted(first.func if isinstance(first, ast.Call) else first)
     if name == "__import__" or name.endswith("import_module"):
         yield _of_module(text)
+    if name in ("open", "io.open") and isinstance(first, ast.Constant) and isinstance(first.value, int):
+        yield cheats.PIPES
     if name in ("exec", "eval"):
         yield cheats.TEXT
     if name in ("sys.modules.get", "sys.modules.pop") and cheats.TEST_MODULE.search(text):
