@@ -52,6 +52,7 @@ def test_idle():
 """,
 }
 HIDDEN, NAMED = "test_hidden.py::test_hidden", "test_named.py::test_named"
+IDLE = "test_hidden.py::test_idle"
 
 
 class Asked:
@@ -144,15 +145,24 @@ async def test_thousands_of_tests_can_be_asked_for(root: Path) -> None:
 
 
 async def test_the_last_run_of_a_candidate_is_not_recorded_again(root: Path) -> None:
-    """Where that costs nothing it is all the same; else what its trial ran is what it runs."""
+    """Where that costs nothing it is all the same; else what its trial ran is what it runs.
+
+    What fails and was not in the trial is run again to see whether it runs the target: it may be the proof.
+    """
     asked = Asked(replace(runner(root), interpreter=replace(own_python(), version="3.11.0")))
     remembering = Remembering(asked, opened(root, "generate", str(TOTAL)))
     change = {"shop.py": FILES["shop.py"].replace(" + 1", "")}
     trial = await remembering.run(change, Selection((HIDDEN,)))
-    final = await remembering.run(change, Selection((HIDDEN, NAMED), cold=True))
+    final = await remembering.run(change, Selection((HIDDEN, IDLE), cold=True))
     assert [run.recorded for run in asked.selections] == [True, False]
     assert trial.tests[0].ran == (TOTAL,)
-    assert {r.nodeid: r.ran for r in final.tests} == {HIDDEN: (TOTAL,), NAMED: ()}
+    assert {r.nodeid: r.ran for r in final.tests} == {HIDDEN: (TOTAL,), IDLE: ()}
+    red = await remembering.run(change, Selection((HIDDEN, NAMED), cold=True))
+    assert {r.nodeid: (r.passed, r.ran) for r in red.tests} == {
+        HIDDEN: (True, (TOTAL,)),
+        NAMED: (False, (TOTAL,)),
+    }
+    assert asked.selections[-1] == Selection((NAMED,), cold=True)
 
 
 POISON = """import importlib.util, marshal, os, pathlib, struct

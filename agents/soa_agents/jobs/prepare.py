@@ -159,7 +159,8 @@ async def _measure(
 
     Those to begin with were seen to run it, or name it; where all that reach it are few, they come at once.
     The last step is not skipped where no file looks like tests: pytest's configuration may name them
-    otherwise. Of a function to write anew whose tests all pass, those that reach it are looked at as well.
+    otherwise. Of a function whose first tests all pass, those that reach it are looked at as well: what it
+    lacks may show in one of them.
     What else is affected is left for the end: it is run on the candidate, and unchanged where that is red.
     """
     named, reached, files = (
@@ -177,7 +178,7 @@ async def _measure(
         if _broken_off(report, reached):
             break
         _check(place, report, list(reach))
-        if _uncollected(report) or all(_says_enough(place, report, t, number) for t in reach):
+        if _uncollected(report) or all(_says_enough(report, t, number) for t in reach):
             break
     return Baseline(report, step)
 
@@ -190,11 +191,9 @@ def _broken_off(report: Report, reached: Sequence[str]) -> bool:
     return any(_matches(nodeid, name) for nodeid in running for name in reached)
 
 
-def _says_enough(place: Workplace, report: Report, target: FunctionId, number: int) -> bool:
+def _says_enough(report: Report, target: FunctionId, number: int) -> bool:
     running = [r for r in report.tests if r.runs(target)]
-    return bool(running) and (
-        number > 0 or place.function(target).is_stub or any(not r.passed for r in running)
-    )
+    return bool(running) and (number > 0 or any(not r.passed for r in running))
 
 
 def _check(place: Workplace, report: Report, targets: Sequence[FunctionId]) -> None:

@@ -108,7 +108,8 @@ def _names(tests: Sequence[Seen]) -> set[str]:
 class Remembering:
     """A TestRunner that remembers what each test ran, where nothing but open buffers lies over the disk.
 
-    The last run of a candidate, and what is looked at again for its sake, need not be recorded once more.
+    The last run of a candidate, and what is looked at again for its sake, need not be recorded once more;
+    but what fails there and was never seen to run anything is, for it may be about the target.
     """
 
     runner: TestRunner
@@ -121,13 +122,20 @@ class Remembering:
         known = self._ran.get(key, {})
         if tests.cold and (known or not overlay):
             report = await self.runner.run(overlay, replace(tests, recorded=False))
-            report = replace(report, results=tuple(_as_recorded(known, r) for r in report.results))
+            report = await self._with_what_failing_tests_run(overlay, _with_what_ran(report, known))
         else:
             report = await self.runner.run(overlay, tests)
             self._ran[key] = {r.nodeid: replace(r, message="", frames=(), output="") for r in report.results}
         if not overlay:
             await self.keep(report, overlay, began)
         return report
+
+    async def _with_what_failing_tests_run(self, overlay: Overlay, report: Report) -> Report:
+        blind = tuple(r.nodeid for r in report.tests if not (r.passed or r.ran or r.support or r.offline))
+        if not blind or not overlay or report.fault:
+            return report
+        seen = await self.runner.run(overlay, Selection(blind, cold=True))
+        return _with_what_ran(report, {r.nodeid: r for r in seen.results})
 
     async def accepted(self, state: State, stop: Stop) -> None:
         """Remember the cold runs of what is about to be offered: once it is applied they are true."""
@@ -149,9 +157,11 @@ class Remembering:
         await asyncio.to_thread(remember, self.place.test_map, text, report)
 
 
-def _as_recorded(known: Mapping[str, TestResult], result: TestResult) -> TestResult:
-    """A result that was not recorded, with what its test ran before."""
-    before = known.get(result.nodeid)
-    if before is None or result.ran or result.support:
-        return result
-    return replace(result, ran=before.ran, support=before.support)
+def _with_what_ran(report: Report, known: Mapping[str, TestResult]) -> Report:
+    """A report that was not recorded, with what its tests ran before."""
+    blind = {r.nodeid for r in report.results if not (r.ran or r.support)} & known.keys()
+    told = (
+        replace(r, ran=known[r.nodeid].ran, support=known[r.nodeid].support) if r.nodeid in blind else r
+        for r in report.results
+    )
+    return replace(report, results=tuple(told))
