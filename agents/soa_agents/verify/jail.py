@@ -232,6 +232,8 @@ def _limit(plan: Plan) -> None:
 def _become(plan: Plan) -> NoReturn:
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)  # whoever started us may ignore it (nohup); tests do not
     # The results pipe was passed on purpose; everything else that is open closes itself on exec.
     try:
         os.execve(plan.argv[0], plan.argv, plan.env)  # noqa: S606 - the whole point of this program
