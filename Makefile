@@ -13,7 +13,7 @@ demo: $(STAMP)
 	@$(RUN)/soa demo
 
 test: $(STAMP)
-	$(RUN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+	$(RUN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(RUN)/ruff check .
