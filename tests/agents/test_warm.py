@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -163,6 +164,14 @@ REFUSED: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # what is in the 
         {"code_.py": CODE.replace("def g", "def h():\n    pass\n\n\ndef g")},
     ),
 }
+
+
+async def test_a_workspace_may_lie_among_temporary_files_that_a_jail_empties() -> None:
+    with tempfile.TemporaryDirectory(prefix="soa-test-", dir="/var/tmp") as place:
+        async with ladder(small(Path(place))) as warm:
+            for candidate, rung in ((GOOD, "swap"), (GOOD | {"test_more.py": ""}, "fresh")):
+                found = await warm.run(candidate, F)
+                assert (found.rung, outcomes(found)) == (rung, {"test_code.py::test_f": "passed"}), found
 
 
 @pytest.mark.parametrize("name", REFUSED)

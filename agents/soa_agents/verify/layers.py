@@ -14,7 +14,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import soa_kernel as kernel  # type: ignore[import-not-found]  # kernel.py, under the name of its copy
 
@@ -39,9 +39,12 @@ def enter(tree: str, files: Mapping[str, bytes], megabytes: int) -> None:
             _copy(place, f"{LAYER}/{number}", inner)
         else:
             _overlay(place, f"{LAYER}/{number}")
-    for place in _EMPTIED:
-        if os.path.isdir(place):
-            kernel.mount("tmpfs", place, "tmpfs", 2 | 4, f"size={max(64, megabytes // 4)}m,mode=1777")
+    size = f"size={max(64, megabytes // 4)}m,mode=1777"
+    for number, place in enumerate(_EMPTIED, start=1 + len(_OVERLAID)):
+        if inner := _mounted_below(place):
+            _replace(place, f"{LAYER}/{number}", inner, size)
+        elif os.path.isdir(place):
+            kernel.mount("tmpfs", place, "tmpfs", 2 | 4, size)
     for name, data in files.items():
         _lay(os.path.join(tree, name), data)
     os.chdir(here)
@@ -84,11 +87,15 @@ def _mounted_below(place: str) -> list[str]:
 def _copy(place: str, layer: str, inner: list[str]) -> None:
     """Have a copy of `place` in its place, with the mounts below it where they were."""
     ahead = {os.path.relpath(point, place).partition("/")[0] for point in inner}
+    _replace(place, layer, inner, "mode=1777", [name for name in os.listdir(place) if name not in ahead])
+
+
+def _replace(place: str, layer: str, inner: list[str], options: str, copied: Sequence[str] = ()) -> None:
+    """Have a new folder in the place of `place`: the mounts below it, and copies of what is named."""
     os.mkdir(layer)
-    kernel.mount("tmpfs", layer, "tmpfs", 2 | 4, "mode=1777")
-    for name in os.listdir(place):
-        if name not in ahead:
-            _copy_one(os.path.join(place, name), os.path.join(layer, name))
+    kernel.mount("tmpfs", layer, "tmpfs", 2 | 4, options)
+    for name in copied:
+        _copy_one(os.path.join(place, name), os.path.join(layer, name))
     for point in inner:
         target = os.path.join(layer, os.path.relpath(point, place))
         if not os.path.lexists(target):
