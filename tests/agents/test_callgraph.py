@@ -282,4 +282,5 @@ def test_facts_of_any_text_can_be_had(text: str) -> None:
     both = graph({"a.py": text, "test_a.py": text})
     for path, facts in both.facts.items():
         for each in facts.functions:
-            reaching.tests_reaching(both, FunctionId(path, each.qualname))
+            found = reaching.tests_reaching(both, FunctionId(path, each.qualname))
+            assert {name.partition("::")[0] for name in found.affected} <= {"test_a.py"}

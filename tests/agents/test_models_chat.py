@@ -551,7 +551,7 @@ def test_the_models_are_known_without_the_sdk() -> None:
     parts = ("port", "scripted", "recorded", "metered", "faults", "reading")
     imports = "; ".join(f"import soa_agents.models.{part}" for part in parts)
     check = f"import sys; {imports}; sys.exit(any(m in sys.modules for m in ('openai', 'httpx2')))"
-    subprocess.run([sys.executable, "-c", check], timeout=60, check=True)
+    assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0
 
 
 async def test_a_proxy_is_used_for_other_hosts_and_never_for_this_one(

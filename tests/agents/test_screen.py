@@ -127,4 +127,4 @@ def test_lines_are_counted_from_where_the_source_stands() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_screened(text: str) -> None:
-    screen(text)
+    assert all(1 <= flag.line <= len(text.splitlines()) and flag.why for flag in screen(text))

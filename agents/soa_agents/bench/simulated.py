@@ -28,7 +28,7 @@ class Assumptions:
     """How the simulated model errs. Chances are between 0 and 1."""
 
     wrong_line: float = 0.04  # that a line it writes is wrong: more lines, more errors
-    after_feedback: float = 0.4  # what is left of that chance for each report it has seen
+    after_feedback: float = 0.4  # what is left of that chance in a rewrite by feedback
     broken_format: float = 0.04  # that a reply has to be asked for again
     split: float = 0.5  # that a Mother leaves a part to a Child where that can be done
     abstain: float = 0.3  # that an agent who may choose her part takes none
@@ -93,7 +93,7 @@ class SimulatedModel:
             stubs = f"\n\n\n{split.stub}" if prompt.step == "skeleton" else ""
         lines = max(1, source.count("\n"))
         wrong = 1 - (1 - self._assume.wrong_line) ** lines
-        if chance.random() < wrong * self._assume.after_feedback ** _reports_seen(prompt):
+        if chance.random() < wrong * (self._assume.after_feedback if prompt.step == "modify" else 1):
             source = mutate(source, 1, chance, helpers=False) or source
         return _block(source + stubs)
 
@@ -108,10 +108,6 @@ class SimulatedModel:
         tasks = [{"function": prompt.target, "instruction": "Write it."}]
         roles = [{"agent": number, "role": role} for number, role in enumerate(("writer", "checker"), 1)]
         return _json({"tasks": tasks, "planners": [], "roles": roles})
-
-
-def _reports_seen(prompt: Prompt) -> int:
-    return 1 if prompt.step == "modify" else 0
 
 
 def _block(source: str) -> str:

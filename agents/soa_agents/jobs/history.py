@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from soa_agents.jobs.narrate import Narrator, Note
+from soa_agents.protocols import TEAMS
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.code import Written
 from soa_agents.swarm.events import Event, JobEnded, JobRequested, JobStarted, Replied
@@ -17,7 +18,6 @@ from soa_agents.swarm.ledger import Ledger
 from soa_agents.swarm.replies import choices
 from soa_agents.swarm.state import Node
 
-_TEAMS = ("sequential", "coordinator", "broadcast", "shared")
 _JOBS, _ROLES = 20, 20  # how far back roles are looked for, and how many are told
 
 
@@ -59,7 +59,7 @@ def story(events: Sequence[Event]) -> Story:
 
 def roles(ledger: Ledger) -> tuple[str, ...]:
     """The roles that members of teams took in the last jobs of a ledger, the most frequent first."""
-    jobs = [entry.id for entry in ledger.entries() if entry.protocol.partition(":")[0] in _TEAMS][:_JOBS]
+    jobs = [entry.id for entry in ledger.entries() if entry.protocol.partition(":")[0] in TEAMS][:_JOBS]
     replies = (event.text for job in jobs for event in ledger.events(job) if isinstance(event, Replied))
     taken = Counter(role for text in replies if (role := choices.role(text)))
     return tuple(role for role, _ in taken.most_common(_ROLES))

@@ -171,6 +171,14 @@ def _agent_of(state: State, key: str) -> str:
     return action.agent if action.agent in state.nodes else state.root
 
 
+_SAID = {
+    "stubs": "writing stubs",
+    "plan": "planning the work",
+    "intent": "asking who will do what",
+    "judge": "judging what was handed in",
+}
+
+
 def _asking(state: State, ask: Ask) -> str:
     """`3 Children writing, 1 of 3 done`, or who is asked for what."""
     node = state.nodes[ask.agent]
@@ -178,8 +186,8 @@ def _asking(state: State, ask: Ask) -> str:
         return f"revising {node.function.name}{_round(state, ask)}"
     if ask.step == "tests":
         return f"writing tests of {node.function.name}"
-    if ask.step == "stubs":
-        return "writing stubs"
+    if ask.step in _SAID:
+        return _SAID[ask.step]
     children = [n for root in state.job.targets for n in list(state.family(root.function))[1:]]
     if not children:
         return f"asking {'the Mother' if ask.step == 'skeleton' else 'one agent'}"

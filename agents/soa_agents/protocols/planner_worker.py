@@ -120,7 +120,7 @@ def _handed_in(state: State) -> str:
     left = _left(state)
     done = len(state.job.targets) - len(left)
     lines = [_line(state, function) for function in left[:_LISTED]]
-    return f"{done} functions pass their tests. Left:\n\n" + "\n".join(lines)
+    return f"Functions that pass their tests: {done}. Left:\n\n" + "\n".join(lines)
 
 
 def _line(state: State, function: str) -> str:
