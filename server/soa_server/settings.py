@@ -9,11 +9,10 @@ null counts as not given, because editors send the defaults of their settings pa
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import platformdirs
 from soa_agents.settings import Limits, ModelSettings, Price, Settings, TestSettings
@@ -31,8 +30,7 @@ Preview = Literal["auto", "always", "never"]
 Read = Callable[[object], object]  # raises ValueError saying what was expected
 
 
-@dataclass(frozen=True, slots=True)
-class EditorSettings:
+class EditorSettings(NamedTuple):
     """What only an editor needs. `preview` `auto` shows a preview of what was not proven."""
 
     preview: Preview = "auto"
@@ -40,8 +38,7 @@ class EditorSettings:
     code_actions_enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A key that was not taken, and one sentence for a person that names it."""
 
     key: str
@@ -79,7 +76,7 @@ class Resolved:
 
 def user_file() -> Path:
     """The user's settings file; it need not exist."""
-    return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.toml"
+    return platformdirs.user_config_path("soa-language-server", appauthor=False) / "config.toml"
 
 
 def resolve(layers: Layers) -> Resolved:
@@ -93,6 +90,9 @@ def resolve(layers: Layers) -> Resolved:
         "environ": _values(_environment(layers.environ), problems, "the environment"),
         "user": _values(_nested(user), problems, str(layers.user_file), strict=True),
     }
+    for name in ("client", "options"):  # what stands untouched on a settings page was set by nobody
+        found = read[name].items()
+        read[name] = {k: v for k, v in found if not k.startswith("limits.") or v != _default(k)}
     values: dict[str, object] = {}
     for name in ("user", "environ", "options", "client", "flags"):
         values.update(read[name])
@@ -111,8 +111,9 @@ def _text(value: object) -> object:
 
 
 def _url(value: object) -> object:
-    if not isinstance(value, str) or not value.strip().startswith(("http://", "https://")):
-        raise ValueError("an address that begins with http:// or https://")
+    """Kept even where it is no address, for the job to refuse: code goes nowhere else instead."""
+    if not isinstance(value, str):
+        raise ValueError("an address like http://localhost:11434/v1")
     return value.strip().rstrip("/")
 
 
@@ -289,7 +290,10 @@ def _toml(path: Path | None, problems: list[Problem]) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        import tomllib  # not before there is such a file
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -344,7 +348,7 @@ def _part(values: Mapping[str, object], section: str) -> dict[str, Any]:
 def _settings(values: Mapping[str, object]) -> Settings:
     return Settings(
         model=ModelSettings(**_part(values, "model.")),
-        limits=Limits(**_part(values, "limits.")),
+        limits=Limits(**(limits := _part(values, "limits.")), given=tuple(sorted(limits))),
         tests=TestSettings(**_part(values, "tests.")),
         protocol=str(values.get("protocol", "auto")),
         index_exclude=_strings(values.get("index.exclude")),

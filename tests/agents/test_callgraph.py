@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from soa_agents.workspace import reaching
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.reaching import Reaching
+from soa_agents.workspace.reading import file_facts
 
 FILES = {
     "src/shop/__init__.py": "from .cart import Cart as Basket, total\nfrom .helpers import *\n",
@@ -42,6 +42,18 @@ def unused(total): return total
 """,
     "src/shop/helpers.py": "def rounded(x): return x\ndef rate(): return 1\ndef loads(): ...\n",
     "src/shop/cli.py": "import shop.cart\n\ndef main(): return shop.cart.total([shop.Basket()])\n",
+    "src/shop/till.py": """
+import shop
+from typing import Optional
+from shop import Basket
+
+def pay(basket: Basket, till: int): return basket.add(till.bit_length())
+def later(basket: Optional[Basket] = None): return basket._check(1)
+def either(basket: "Basket", other: shop.Basket | None): return basket.reset() or other.reset()
+def local(something):
+    basket: Basket = something()
+    return basket.make, something.add
+""",
     "src/shop/json.py": "def loads(): ...\n",
     "tests/conftest.py": "import pytest, shop\n@pytest.fixture\ndef full(): return shop.Basket.make()\n",
     "tests/test_cart.py": """
@@ -77,7 +89,7 @@ USES = {  # the body of `def test_f(a, *b, c=d, **e)` -> what it uses beside the
     "for v in w: v.x()\n    else: y": ".x w y",
     "with a1 as b1: b1(a.c1)": ".c1 a1",
     "return [d1 for d1, e1 in f1 if (g1 := e1).h1] + g1": ".h1 f1",
-    "self.i1.j1 = (lambda k1: k1 + l1)(cls.m1)": ".j1 cls.m1 l1 self.i1",
+    "self.i1.j1 = (lambda k1: k1 + l1)(cls.m1)": ".j1 cls.m1 l1 self.i1 self.i1.j1",
     "g()\\\n     .n1.o1[p1].q1": ".n1 .o1 .q1 g p1",
     "import r1.s1 as t1; from .u1 import v1 as w1": "",
     "return f'{x1!r} y1 {z1.ä:>{é}}'  # a2": "x1 z1.ä é",
@@ -106,6 +118,10 @@ CALLEES = {
     "src/shop/cart.py::Cart.__len__": ["cart.py::total"],
     "src/shop/cart.py::unused": [],
     "src/shop/cli.py::main": ["cart.py::Base.__init__", "cart.py::total"],
+    "src/shop/till.py::pay": ["cart.py::Base.__init__", "cart.py::Cart.add"],
+    "src/shop/till.py::later": ["cart.py::Base.__init__", "cart.py::Cart._check"],
+    "src/shop/till.py::either": ["cart.py::Base.__init__", "cart.py::Base.reset"],
+    "src/shop/till.py::local": ["cart.py::Base.__init__", "cart.py::Cart.make"],
 }
 
 
@@ -113,6 +129,57 @@ CALLEES = {
 def test_callees_are_followed_through_imports_scopes_and_bases(function: str) -> None:
     found = graph().callees(FunctionId.parse(function))
     assert [str(each).removeprefix("src/shop/") for each in found] == CALLEES[function]
+
+
+HELD = {
+    "cart.py": "class Cart:\n    def add(self): ...\n    def _check(self): ...\n",
+    "held.py": """
+from cart import Cart
+import cart
+
+kept: "Cart" = make()
+loop: loop.more
+
+class Till:
+    spare: Cart | None
+
+    def __init__(self, basket):
+        self.basket: "cart.Cart" = basket
+
+    def fill(self): return self.basket.add()
+    def inspect(self): return self.spare._check()
+    def unknown(self): return self.nothing.add(), self.basket, self.basket.lines.add()
+
+class Small(Till):
+    def refill(self): return self.basket.add()
+
+def keep(): return kept.add(), loop.more.add()
+def spend(till: "Till | None"): return till.basket.add()
+""",
+    "away.py": "import held\nfrom held import kept as ours\ndef f(): return ours.add()\n"
+    "def g(): return held.kept._check()\n",
+}
+HELD_CALLS = {
+    "held.py::Till.fill": ["cart.py::Cart.add"],
+    "held.py::Till.inspect": ["cart.py::Cart._check"],
+    "held.py::Till.unknown": [],
+    "held.py::Small.refill": ["cart.py::Cart.add"],
+    "held.py::keep": ["cart.py::Cart.add"],
+    "held.py::spend": ["cart.py::Cart.add"],
+    "away.py::f": ["cart.py::Cart.add"],
+    "away.py::g": ["cart.py::Cart._check"],
+}
+
+
+@pytest.mark.parametrize("function", HELD_CALLS)
+def test_calls_on_what_is_annotated_are_followed(function: str) -> None:
+    found = graph(HELD).callees(FunctionId.parse(function))
+    assert [str(each) for each in found] == HELD_CALLS[function]
+
+
+def test_who_calls_by_an_annotated_attribute_is_found() -> None:
+    callers = graph(HELD).callers(FunctionId("cart.py", "Cart._check"))
+    assert [str(each) for each in callers] == ["away.py::g", "held.py::Till.inspect"]
 
 
 def test_callers_are_functions_tests_and_modules() -> None:
@@ -134,6 +201,7 @@ def test_importers_are_followed_to_the_tests() -> None:
         "src/shop/__init__.py",
         "src/shop/cart.py",
         "src/shop/cli.py",
+        "src/shop/till.py",
         "tests/conftest.py",
         "tests/test_cart.py",
         "tests/test_other.py",  # by its conftest

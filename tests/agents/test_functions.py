@@ -14,17 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from soa_agents.workspace.functions import Function, dedented, functions, innermost
+from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.live import opened
 from soa_agents.workspace.outline import (
     class_header,
-    docstring_at,
     docstring_place,
     docstrings,
+    documented_at,
     header,
     siblings,
     signature,
     summary,
 )
-from soa_agents.workspace.syntax import parse
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 Fact = tuple[str, int, int, tuple[int, int] | None, int, bool]
@@ -366,11 +367,14 @@ def test_docstrings_say_where_their_functions_would_go() -> None:
     assert places["A"].indent == "    "
     assert OUTLINED[: places["A"].insert].endswith("# tail")
     assert places["<module>"].insert == len(OUTLINED)
-    syntax, found = parse(OUTLINED), functions("a.py", OUTLINED)
-    assert docstring_at("a.py", syntax, found, OUTLINED.index("More.")) == places["A"]
-    assert docstring_at("a.py", syntax, found, OUTLINED.index("LIMIT")) is None
+    live = opened("a.py", OUTLINED)
+    assert documented_at(live, OUTLINED.index("LIMIT")) is None
     for place in places.values():
-        for at in place.span:
-            assert docstring_at("a.py", syntax, found, at) == place
+        for at in (*place.span, place.span.start + 5):
+            assert documented_at(live, at) == place.id
+    again = opened("a.py", f"{OUTLINED}\nclass A:\n    'Other.'\n")
+    assert documented_at(again, again.text.index("Other")) == FunctionId("a.py", "A#2")
+    assert documented_at(opened("a.py", "class A: 'no room'"), 10) is None
+    assert documented_at(opened("a.py", "x\n'no docstring'"), 10) is None
     assert docstring_place("a.py", OUTLINED, "top") == places["top"]
     assert docstrings("a.py", "class A: 'no room'") == ()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.index import scan, stored
-from soa_agents.workspace.mapping import agents_map, asked_agents, kept_agents, main, refresh
+from soa_agents.workspace.facts import FileFacts
+from soa_agents.workspace.index import known_facts, open_index, scan, update
+from soa_agents.workspace.mapping import agents_map, asked_agents, kept_agents, kept_stubs, main, refresh
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 from soa_agents.workspace.store import cache_file
 
@@ -54,6 +57,30 @@ def test_changed_new_and_deleted_files_are_seen(root: Path, tmp_path: Path) -> N
     assert sorted(scan(snapshot, cache)) == ["new.py", "tests/test_shop.py"] == kept(cache)
 
 
+def test_a_branch_switch_of_thousands_of_files_is_seen(tmp_path: Path) -> None:
+    """Half of them changed, some deleted, new, renamed or moved; what stays is not read again."""
+    cache, root = tmp_path / "index.db", tmp_path / "repo"
+    (root / "old").mkdir(parents=True)
+    for number in range(2400):
+        (root / "old" / f"m{number}.py").write_text(f"import a{number}\ndef f{number}(): ...\n")
+    snapshot = Snapshot(open_folders([root]))
+    scan(snapshot, cache)
+    for number, file in enumerate(sorted((root / "old").iterdir())):
+        if number % 2:
+            file.write_text(f"def g{number}(): return f{number}()  # longer than it was\n")
+        elif number % 12 == 0:
+            file.unlink()
+        elif number % 12 == 4:
+            file.rename(root / f"new{number}.py")
+    (root / "added.py").write_text("def added(): ...\n")
+    with closing(open_index(cache)) as store:
+        changes = update(snapshot, store)
+    assert changes.files == 1200 + 200 + 2 * 200 + 1, "changed, deleted, gone here and come there, new"
+    assert scan(snapshot, cache) == scan(snapshot)
+    (root / "old").rename(root / "other")
+    assert scan(snapshot, cache) == scan(snapshot)
+
+
 def test_buffers_are_read_and_never_cached(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "index.db"
     buffered = Snapshot(open_folders([root]), {"shop.py": "def typed(): ..."})
@@ -63,7 +90,7 @@ def test_buffers_are_read_and_never_cached(root: Path, tmp_path: Path) -> None:
 
 def spoil_rows(cache: Path) -> None:
     with sqlite3.connect(cache) as store:
-        store.execute("UPDATE files SET facts = '{}'")
+        store.execute("UPDATE facts SET said = '{}'")
     store.close()
 
 
@@ -177,6 +204,12 @@ def test_the_indexer_fills_the_cache_and_exits(root: Path, tmp_path: Path) -> No
         main(["--cache", str(tmp_path / "c.db")])
 
 
+def stored(snapshot: Snapshot, cache: Path) -> dict[str, FileFacts]:
+    """What the cache knows of the snapshot's folders, by path."""
+    with closing(open_index(cache)) as store:
+        return known_facts(snapshot, store)
+
+
 def test_what_is_stored_is_read_without_a_look_at_the_files(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "index.db"
     snapshot = Snapshot(open_folders([root]))
@@ -204,30 +237,63 @@ PIECES = (
 FILES = ("shop.py", "pkg/__init__.py", "pkg/deep.py", "tests/test_shop.py", "tests/test_more.py", "other.py")
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_what_is_kept_after_changes_is_what_would_be_mapped_anew(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    root, cache = tmp_path / "project", tmp_path / "index.db"
+Edit = tuple[str, frozenset[int] | None]  # a file, and its pieces; None removes it
+EDITS = st.tuples(
+    st.sampled_from(FILES),
+    st.none() | st.frozensets(st.integers(0, len(PIECES) - 1), max_size=4),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=6))
+def test_whatever_is_edited_the_index_says_what_a_new_one_would(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[list[Edit]]
+) -> None:
+    place = tmp_path_factory.mktemp("edited")
+    root, cache = place / "project", place / "index.db"
+    root.mkdir()
     snapshot = Snapshot(open_folders([root]))
-    for step in range(14):
-        for name in chance.sample(FILES, chance.choice((1, 1, 1, 4))):
+    for step, edits in enumerate(steps):
+        for name, pieces in edits:
             file = root / name
-            if step > 3 and file.exists() and chance.random() < 0.15:
-                file.unlink()
-                continue
-            pieces = file.read_text().splitlines(True) if file.exists() and chance.random() < 0.7 else []
-            whole = [piece for piece in PIECES if piece.splitlines(True)[0] in pieces]
-            kept_or_new = {*chance.sample(whole, max(0, len(whole) - 1)), *chance.sample(PIECES, 2)}
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(sorted(kept_or_new, key=PIECES.index)))
+            file.write_text("".join(PIECES[n] for n in sorted(pieces or ())))
             os.utime(file, ns=(step, step))
-        refresh(snapshot, cache)
-        assert kept_agents(cache) == agents_map(CallGraph(scan(snapshot)))
+            if pieces is None:
+                file.unlink()
+        refresh(snapshot, cache, ["shop.py", "none.py"])
+        new = scan(snapshot)
+        assert stored(snapshot, cache) == new
+        assert asked_agents(snapshot, cache) == agents_map(CallGraph(new))
         for path in ("shop.py", "pkg/deep.py", "none.py"):
-            assert kept_agents(cache, path) == agents_map(CallGraph(scan(snapshot)), path)
+            asked = asked_agents(snapshot, cache, path)
+            assert asked == agents_map(CallGraph(new), path)
+            assert kept_agents(cache, path) == (asked, True)
+        assert list(kept_stubs(cache)) == [
+            (path, each.qualname, each.line)
+            for path, facts in sorted(new.items())
+            if not facts.is_test
+            for each in facts.functions
+            if each.is_stub
+        ]
 
 
-def test_open_buffers_are_laid_over_what_is_kept(root: Path, tmp_path: Path) -> None:
+def test_what_was_kept_before_a_change_says_so(root: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "index.db"
+    snapshot = Snapshot(open_folders([root]))
+    assert kept_agents(cache, "shop.py") == ([], False)
+    refresh(snapshot, cache, ["shop.py"])
+    before, current = kept_agents(cache, "shop.py")
+    assert current
+    assert [agent["status"] for agent in before] == ["unknown", "stub", "untested"]
+    refresh(snapshot, cache)
+    assert kept_agents(cache, "shop.py") == (before, True)
+    (root / "more.py").write_text("import shop\n")
+    refresh(snapshot, cache)
+    assert kept_agents(cache, "shop.py") == (before, False)
+
+
+def test_open_buffers_are_laid_over_what_is_indexed(root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "index.db"
     refresh(Snapshot(open_folders([root])), cache)
     typed = {"shop.py": "def total(x): return part(x)\ndef part(x): return 1\ndef new(): ...\n"}
@@ -238,7 +304,7 @@ def test_open_buffers_are_laid_over_what_is_kept(root: Path, tmp_path: Path) -> 
         "untested",
         "stub",
     ]
-    assert len(kept_agents(cache)) == 3 and kept_agents(tmp_path / "none.db") == []
+    assert kept_agents(cache, "shop.py") == ([], False), "what is typed is nobody's for keeps"
 
 
 def test_a_file_of_patterns_says_what_else_is_left_out(root: Path) -> None:

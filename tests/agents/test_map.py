@@ -6,8 +6,10 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from soa_agents.jobs.relevant import left_out, refined
@@ -211,6 +213,8 @@ from soa_agents.verify.testmap import remember
 from soa_agents.workspace.ids import FunctionId
 place, own = Path(sys.argv[1]), sys.argv[2]
 texts = {"a.py": "def f(): ...\\ndef g(): ...\\n", "test_a.py": "def test(): ...\\n"}
+print("ready", flush=True)
+sys.stdin.readline()  # all begin at once, on a file that none has made yet
 for n in range(20):
     ran = (FunctionId("a.py", "f"), FunctionId("test_a.py", "test"))
     remember(place, texts.get, Report((TestResult(f"test_a.py::test[{own}-{n}]", "passed", ran=ran),)))
@@ -220,8 +224,14 @@ for n in range(20):
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
     place = tmp_path / "map.sqlite3"
     command = [sys.executable, "-c", WRITER, str(place)]
-    writers = [subprocess.Popen([*command, str(own)]) for own in range(3)]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        writers = [stack.enter_context(subprocess.Popen([*command, str(own)], **pipes)) for own in range(3)]
+        assert [writer.stdout.readline() for writer in writers if writer.stdout] == [b"ready\n"] * 3
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.close()
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
     texts = {"a.py": "def f(): ...\ndef g(): ...\n", "test_a.py": "def test(): ...\n"}
     assert len(recall(place, texts.get, [FunctionId("a.py", "f")]).tests) == 60
 

@@ -25,6 +25,9 @@ class Cart:
     def total(self):
         return inner()
 
+def held(work):
+    return work()
+
 def made():
     def late():
         return 1
@@ -46,8 +49,9 @@ names = {line: text.split("(")[0].split()[-1] for line, text in texts if "def " 
 names.update({line: "total" for line, text in texts if "@property" in text})
 def asked(work):
     recorder.take()
-    work()
-    return " ".join(sorted(names[line] for path, line in recorder.take()))
+    meanwhile = work()
+    told = recorder.take() | (meanwhile if isinstance(meanwhile, set) else set())
+    return " ".join(sorted(names[line] for path, line in told))
 def in_a_thread():
     thread = threading.Thread(target=shop.inner)
     thread.start()
@@ -60,10 +64,10 @@ def forked():
     os.waitpid(child, 0)
 for _ in range(3):
     for work in (shop.plain, shop.inner, lambda: list(shop.stream()), lambda: shop.Cart().total, late,
-                 in_a_thread, lambda: None, shop.made, forked):
+                 in_a_thread, lambda: None, shop.made, lambda: shop.held(recorder.take), forked):
         print(asked(work), end=";")
 """
-EACH_ROUND = ("inner plain", "inner", "stream", "inner total", "late", "inner", "", "made")
+EACH_ROUND = ("inner plain", "inner", "stream", "inner total", "late", "inner", "", "made", "held")
 AT_HAND = {
     name: found
     for name in ("python3.9", "python3.10", "python3.12", "python3.13", "python3.14")

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from soa_agents.errors import Refused, UsageError
 from soa_agents.workspace import repository
+from soa_agents.workspace.repository import Commit
 from soa_agents.workspace.snapshot import (
     MAX_BYTES,
     Snapshot,
@@ -87,7 +88,7 @@ def test_asking_git_runs_nothing_that_the_repository_names(git: Git, tmp_path: P
         path.chmod(0o755)
     (tmp_path / "a.py").write_text("x = 2\n")
     assert own(tmp_path)[0] == ["a.py", "pkg/b.py"]
-    repository.commit_branch(tmp_path, "soa/x", {"a.py": b"x = 3\n"}, "Message")
+    repository.commit_branch(tmp_path, "soa/x", [Commit("Message", {"a.py": b"x = 3\n"})])
     assert not (tmp_path / "ran").exists()
 
 
@@ -98,13 +99,17 @@ def test_a_branch_takes_the_texts_and_leaves_everything_else(git: Git, tmp_path:
     before = (git("status", "--porcelain"), git("rev-parse", "HEAD"), git("symbolic-ref", "HEAD"))
     index = (tmp_path / ".git/index").read_bytes()
     made = repository.commit_branch(
-        tmp_path / "pkg", "soa/total", {"b.py": b"y = 2\r\n", "c/d.py": b"z\n"}, "Say why"
+        tmp_path / "pkg",
+        "soa/total",
+        [Commit("First", {"c/d.py": b"z\n"}), Commit("Say why", {"b.py": b"y = 2\r\n"})],
     )
     assert (tmp_path / ".git/index").read_bytes() == index
     assert (git("status", "--porcelain"), git("rev-parse", "HEAD"), git("symbolic-ref", "HEAD")) == before
     assert git("show", f"{made}:pkg/b.py") == "y = 2\n"
     assert git("diff", "--name-only", "HEAD", "soa/total").split() == ["pkg/b.py", "pkg/c/d.py"]
-    assert git("log", "-1", "--format=%s", "soa/total").strip() == "Say why"
+    assert git("log", "-2", "--format=%s", "soa/total").split("\n")[:2] == ["Say why", "First"]
+    assert git("diff", "--name-only", "HEAD", "soa/total~").split() == ["pkg/c/d.py"]
+    assert len(git("worktree", "list").splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,13 +120,13 @@ def test_a_branch_that_cannot_be_is_refused(git: Git, tmp_path: Path, branch: st
     if sentence == "exists already":
         git("branch", "-M", branch)
     with pytest.raises(Refused, match=sentence):
-        repository.commit_branch(tmp_path, branch, {"a.py": b""}, "x")
+        repository.commit_branch(tmp_path, branch, [Commit("x", {"a.py": b""})])
 
 
 def test_without_a_repository_there_is_no_branch(tmp_path: Path) -> None:
     assert repository.listed(tmp_path) is None
     with pytest.raises(Refused, match="no git repository"):
-        repository.commit_branch(tmp_path, "x", {}, "x")
+        repository.commit_branch(tmp_path, "x", [])
 
 
 def test_without_git_the_plain_rules_hold(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,11 @@ def listed(live: Live, text: str, chosen: Function | None = None) -> set[tuple[s
     }
 
 
-def main() -> None:
-    root, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 60
+Means = dict[str, dict[str, float]]  # what was typed, or opened -> the break -> the share still listed
+
+
+def broken(root: Path, count: int = 60) -> tuple[Means, dict[str, float]]:
+    """The shares, and the processor time of one break in the mean, ms."""
     known = sorted(p for p in root.rglob("*.py") if p.read_bytes().count(b"\n") >= 100)
     shares: dict[tuple[str, str], list[float]] = defaultdict(list)
     spent: dict[str, float] = defaultdict(float)
@@ -54,11 +57,17 @@ def main() -> None:
                 spent[how] += time.process_time() - start
                 found = listed(live, broken)
                 shares[name, how].append(len(wanted & found) / len(wanted) if wanted else 1.0)
-    for name in BREAKS:
-        means = {how: sum(shares[name, how]) / len(shares[name, how]) for how in ("typed", "opened")}
-        print(f"{name:<18} typed {means['typed']:8.2%}   opened {means['opened']:8.2%}")
+    means: Means = {"typed": {}, "opened": {}}
+    for (name, how), each in shares.items():
+        means[how][name] = sum(each) / len(each)
     turns = sum(len(each) for each in shares.values()) / 2
-    mean = {how: seconds / turns * 1000 for how, seconds in spent.items()}
+    return means, {how: seconds / turns * 1000 for how, seconds in spent.items()}
+
+
+def main() -> None:
+    means, mean = broken(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    for name in BREAKS:
+        print(f"{name:<18} typed {means['typed'][name]:8.2%}   opened {means['opened'][name]:8.2%}")
     print(f"CPU ms a break: typed {mean['typed']:.1f}, opened {mean['opened']:.1f}")
 
 

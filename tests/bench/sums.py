@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.playground import Expressions
-from soa_agents.jobs import run, run_job
-from soa_agents.jobs.laboratory import Laboratory, open_laboratory
+from soa_agents.jobs import run_job
+from soa_agents.jobs.laboratory import Laboratory, OpenLaboratory
 from soa_agents.jobs.workplace import Workplace
 from soa_agents.settings import Limits, ModelSettings, Settings
 from soa_agents.swarm.events import ActionStarted, Event, Replied
@@ -25,6 +25,7 @@ from soa_agents.verify.interpreter import Interpreter
 
 SERVER = Path(__file__).parents[1] / "openai_server.py"
 PATH = "shop.py"
+NOBODY = Interpreter(Path("python"), "", "3", "8")  # where tests are run in this process
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,14 @@ def start(root: Path, base_url: str, job: str, limits: Limits) -> StartJob:
     return StartJob(job, "generate", folders, (f"{PATH}::total",), settings, {})
 
 
-@contextlib.contextmanager
-def played(check: str) -> Iterator[None]:
-    """Jobs whose one test is an expression."""
+def played(check: str) -> OpenLaboratory:
+    """For jobs whose one test is an expression."""
 
-    async def lab(place: Workplace, path: str) -> Laboratory:
+    async def laboratory(place: Workplace, path: str) -> Laboratory:
         tests = {"tests/test_shop.py::test_total": check}
-        return Laboratory(
-            Expressions(path, place.text(path), tests), Interpreter(Path("python"), "", "3", "8")
-        )
+        return Laboratory(Expressions(path, place.text(path), tests), NOBODY)
 
-    run.open_laboratory = lab
-    try:
-        yield
-    finally:
-        run.open_laboratory = open_laboratory
+    return laboratory
 
 
 @dataclass(frozen=True)
@@ -170,8 +164,8 @@ class Job:
         return self.events[-1].time - self.started[0].time
 
 
-async def write(job: StartJob) -> Job:
-    """Run a job in this process to its end."""
+async def write(job: StartJob, laboratories: OpenLaboratory | None = None) -> Job:
+    """Run a job in this process to its end, with its tests in the sandbox where nobody else runs them."""
     began = 0.0
 
     def heard(update: object) -> None:
@@ -179,7 +173,7 @@ async def write(job: StartJob) -> Job:
         if isinstance(update, AgentUpdate) and not began:
             began = time.process_time()
 
-    result = await run_job(job, "sk-bench", heard, asyncio.Event())
+    result = await run_job(job, "sk-bench", heard, asyncio.Event(), None, laboratories)
     cpu = time.process_time() - began
     return Job(result, log_of(Path(job.folders[0].root), job.job_id), cpu)
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.facts import file_facts
 from soa_agents.workspace.functions import Function, dedented, functions
+from soa_agents.workspace.glance import glance
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import scan
 from soa_agents.workspace.mapping import agents_map
 from soa_agents.workspace.reaching import tests_reaching
+from soa_agents.workspace.reading import file_facts, parsed_facts
 from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 Result = TypeVar("Result")
@@ -60,6 +61,14 @@ def files(texts: dict[str, str]) -> None:
     show(OWN_PARSER, base, base)
     show("functions()", timed(lambda: [functions(p, t) for p, t in texts.items()])[0], base)
     show("file_facts()", timed(lambda: [file_facts(p, t) for p, t in texts.items()])[0], base)
+    parser, facts = timed(lambda: {p: parsed_facts(p, t) for p, t in texts.items()})
+    show("parsed_facts()", parser, base)
+    seen = {p: glance(p, t) for p, t in texts.items()}
+    doubtful = [p for p, each in seen.items() if each is None]
+    other = [p for p, each in seen.items() if each is not None and each != facts[p]]
+    print(
+        f"a glance: {len(doubtful)} files in doubt, {len(other)} told otherwise by the parser: {other[:20]}"
+    )
 
 
 def one_file(texts: dict[str, str]) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -24,52 +24,88 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
-from soa_agents.workspace.syntax import Span, Syntax, parse
+from soa_agents.workspace.syntax import Span, Syntax, parse, statements
 
 _DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(?:(def)|class)[ \t]+(\w+)[ \t]*[(:\[]", re.MULTILINE)
+_OPENING = re.compile(r"(?:async|if|elif|else|try|except|finally|for|while|with|match)\b")
 _WRAP = "if 1:\n"  # an indented definition can be parsed by itself below this
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A function of a block, as yet without a number behind its name."""
 
     function: Function
     overload: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A function outside functions, and those in it. `exact`: the parser found it where it is now."""
+class Block(NamedTuple):
+    """A function outside functions, and those in it."""
 
     start: int
     end: int
     scope: Scope
-    members: tuple[Member, ...]
-    exact: bool = True
-    clean: bool = True  # without a syntax error in it
+    read: tuple[Member, ...]  # as they stood when they were read
+    clean: bool = True  # without a syntax error in it, and indented as what it stands in
+    by: int = 0  # characters and lines that they have moved by since
+    lines: int = 0
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The functions where they stand now. Worked out when asked for: at a key, most only move."""
+        if not (self.by or self.lines):
+            return self.read
+        return tuple(Member(shifted(m.function, self.by, self.lines), m.overload) for m in self.read)
 
     @property
     def name(self) -> FunctionId:
         """The function's that all the others are in."""
-        return self.members[0].function.id
+        return self.read[0].function.id
+
+    @property
+    def indent(self) -> str:
+        """The white space before it."""
+        return self.read[0].function.indent
+
+    @property
+    def first(self) -> int:
+        """Where its first line begins: the white space before a definition is its own."""
+        return self.start - len(self.indent)
+
+    def moved(self, by: int, lines: int) -> Block:
+        """The block `by` characters and `lines` lines further on."""
+        return Block(
+            self.start + by,
+            self.end + by,
+            self.scope,
+            self.read,
+            self.clean,
+            self.by + by,
+            self.lines + lines,
+        )
 
     def touches(self, span: Span) -> bool:
-        """Do they share a character, or meet? The white space before a definition is its own."""
-        first = self.start - len(self.members[0].function.indent)
-        return first <= span.end and span.start <= self.end
+        """Do they share a character, or meet?"""
+        return self.first <= span.end and span.start <= self.end
 
 
-def blocks_of(path: str, syntax: Syntax, known: Mapping[tuple[int, int], Block]) -> Iterator[Block]:
-    """The blocks of a text; those in `known`, by their places, are taken as they are."""
+def blocks_of(
+    path: str, syntax: Syntax, known: Mapping[tuple[int, int], Block], near: Span | None = None
+) -> Iterator[Block]:
+    """The blocks of a text; those in `known`, by their places, are taken where no error is seen now.
+
+    With `near`, others are read only where they touch it.
+    """
     for node, scope in definitions(syntax, path.endswith(".pyi"), nested=False):
-        if node.type != "class_definition":
-            place = syntax.span(with_decorators(node))
-            block = known.get(place)
-            if block is None or block.scope != scope:
-                block = _block(path, syntax, node, scope)
-            if block is not None:
-                yield block
+        if node.type == "class_definition":
+            continue
+        place = syntax.span(with_decorators(node))
+        block = known.get(place)
+        if block is None or block.scope != scope or node.has_error:
+            if near is not None and (place.end < near.start or near.end < place.start):
+                continue
+            block = _block(path, syntax, node, scope)
+        if block is not None:
+            yield block
 
 
 def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> Block | None:
@@ -80,7 +116,22 @@ def _block(path: str, syntax: Syntax, node: Node, scope: Scope) -> Block | None:
     )
     if not members:
         return None
-    return Block(*syntax.span(with_decorators(node)), scope, members, clean=not node.has_error)
+    whole = with_decorators(node)
+    clean = not node.has_error and not is_displaced(syntax, whole)
+    return Block(*syntax.span(whole), scope, members, clean=clean)
+
+
+def is_displaced(syntax: Syntax, definition: Node) -> bool:
+    """Is it indented otherwise than what it is in begins? That is an error, but none to the parser."""
+    around = definition.parent
+    first = None if around is None or around.type == "module" else statements(around)[0]
+    return _indentation(syntax, definition) != (b"" if first is None else _indentation(syntax, first))
+
+
+def _indentation(syntax: Syntax, node: Node) -> bytes:
+    """What stands before it in its line, from the last form feed on, as Python counts."""
+    before = syntax.data[node.start_byte - node.start_point.column : node.start_byte]
+    return before.rpartition(b"\f")[2]
 
 
 def _member(path: str, syntax: Syntax, node: Node, scope: Scope) -> Member:
@@ -90,7 +141,7 @@ def _member(path: str, syntax: Syntax, node: Node, scope: Scope) -> Member:
 
 
 def shifted(function: Function, by: int, lines: int) -> Function:
-    """The function `by` characters and `lines` lines further on. Spelled out: it is done at every key."""
+    """The function `by` characters and `lines` lines further on. Spelled out: it is done to many."""
     string = function.docstring
     return Function(
         function.id,
@@ -119,9 +170,8 @@ def scanned(path: str, text: str, found: Iterable[Block]) -> Iterator[Block]:
         if match.start() < end or width > inside >= 0:
             continue
         inside = -1
-        while around and (
-            around[-1][0] >= width or _outside(around[-1][0]).search(text, last, match.start())
-        ):
+        before = [*around]
+        while around and (around[-1][0] >= width or _is_left(around[-1][0], text, last, match.start())):
             around.pop()
         last = match.end()
         if not match[2]:
@@ -129,17 +179,34 @@ def scanned(path: str, text: str, found: Iterable[Block]) -> Iterator[Block]:
             continue
         owner = ".".join(name for _, name in around) or None
         block = known.get(match.start(3))
-        if block is None or block.scope.owner != owner:
+        if block is None or block.scope.owner != owner or not _is_decorated(text, match, block):
             block = _parsed_alone(path, text, match, Scope(f"{owner}." if owner else "", owner))
         if block is not None:
             inside, end = width, block.end
             yield block
+        else:  # half a definition ends nothing
+            around = before
+
+
+def _is_left(width: int, text: str, start: int, end: int) -> bool:
+    """Do the lines up to the definition at `end` leave what is indented by `width`?
+
+    Not where only that explains the definition's own indentation: a line further left that opens nothing is
+    broken, or part of a string.
+    """
+    lines = [match.end() - 1 for match in _outside(width).finditer(text, start, end)]
+    return bool(lines) and _OPENING.match(text, lines[-1]) is not None
 
 
 @cache
 def _outside(width: int) -> re.Pattern[str]:
     """The beginning of a line that something indented by `width` does not hold."""
     return re.compile(rf"^[ \t]{{0,{width}}}[^\s#)\]}}]", re.MULTILINE)
+
+
+def _is_decorated(text: str, match: re.Match[str], block: Block) -> bool:
+    """Has the parser found the decorators above the definition?"""
+    return block.start <= _with_decorators(text, match.start()) + len(match[1])
 
 
 def _with_decorators(text: str, start: int) -> int:
@@ -152,6 +219,42 @@ def _with_decorators(text: str, start: int) -> int:
     return start
 
 
+def read_alone(path: str, block: Block, lines: str) -> tuple[Block | None, bool]:
+    """A block as its lines and those behind it have it now, without the rest of the file; are they broken?
+
+    None where they hold more than the block and simple statements: the whole file says what that means.
+    """
+    outer = block.members[0].function
+    wrap = _WRAP if outer.indent else ""
+    syntax = parse(wrap + lines)
+    if syntax.root.has_error:
+        return None, True
+    held = statements(syntax.root)
+    if wrap and len(held) == 1:
+        held = statements(held[0].child_by_field_name("consequence"))
+    if any(_is_shifted(syntax, held[0], each) for each in held[1:]):
+        return None, True  # no error to the parser, but to Python
+    if any(_holds_more(syntax, each) for each in held[1:]) or lines.rstrip(" \t").endswith("\\"):
+        return None, False
+    found = (node for node, _ in definitions(syntax, nested=False) if with_decorators(node) == held[0])
+    read = next((_block(path, syntax, node, block.scope) for node in found), None)
+    if read is None or not read.clean:
+        return None, False
+    return read.moved(block.first - len(wrap), outer.line - 1 - wrap.count("\n")), False
+
+
+def _holds_more(syntax: Syntax, other: Node) -> bool:
+    """Is it no simple statement, or in the middle of a line?"""
+    is_simple = other.type.endswith("_statement") and not other.child_by_field_name("body")
+    return not is_simple or bool(_indentation(syntax, other).strip())
+
+
+def _is_shifted(syntax: Syntax, first: Node, other: Node) -> bool:
+    """Does it begin a line that is indented otherwise than the first?"""
+    before = _indentation(syntax, other)
+    return not before.strip() and before != _indentation(syntax, first)
+
+
 def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> Block | None:
     end = _outside(len(match[1])).search(text, match.end())
     start = _with_decorators(text, match.start())
@@ -161,12 +264,11 @@ def _parsed_alone(path: str, text: str, match: re.Match[str], scope: Scope) -> B
     for node, _ in definitions(syntax, nested=False):
         if node.type == "function_definition":
             block = _block(path, syntax, node, scope)
-            if block is None:
-                return None
+            if block is None or block.members[0].function.name.start + by != match.start(3):
+                return None  # the parser has passed over this one
             signature = block.members[0].function.signature
             if _DEFINITION.search(syntax.text, signature.start + 1, signature.end):
                 return None  # never closed: it swallowed the definitions below
             lines = text.count("\n", 0, start) - wrap.count("\n")
-            members = tuple(Member(shifted(m.function, by, lines), m.overload) for m in block.members)
-            return Block(block.start + by, block.end + by, scope, members, exact=False, clean=False)
+            return block.moved(by, lines)._replace(scope=scope, clean=False)
     return None

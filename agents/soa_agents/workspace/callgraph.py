@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from typing import TypeVar
 
-from soa_agents.workspace.facts import FileFacts, FunctionFact
+from soa_agents.workspace.facts import FileFacts, FunctionFact, Survey, code_in, survey
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.names import Names, Thing, User
+from soa_agents.workspace.snapshot import is_test_file
+from soa_agents.workspace.spelled import Spelled
 
 _Each = TypeVar("_Each")
 
@@ -34,31 +35,27 @@ class CallGraph:
     A name is looked into when it is asked for, in the files that spell it: making a graph costs little.
     """
 
-    def __init__(self, facts: Mapping[str, FileFacts]) -> None:
+    def __init__(self, facts: Mapping[str, FileFacts], known: Survey | None = None) -> None:
+        """`facts` may read each file when it is asked for, with `known` of all of them."""
+        known = known or survey(facts)
         self.facts = facts
-        self.names = Names(facts)
+        self.names = Names(facts, known)
         self.modules = self.names.modules
-        self._functions = {path: {f.qualname: f for f in each.functions} for path, each in facts.items()}
-        self._files: defaultdict[str, list[str]] = defaultdict(list)  # name -> the files that spell it
-        self._aliases: defaultdict[str, set[str]] = defaultdict(set)
-        for path, each in facts.items():
-            for name in {*".".join(chain.from_iterable(uses for _, uses in _code(each))).split(".")}:
-                self._files[name].append(path)
-            for bound in each.imports:
-                if bound.attribute and bound.name not in (bound.attribute, "*"):
-                    self._aliases[bound.attribute].add(bound.name)
+        self._spelled = Spelled(known.spelled)
         self._named: dict[str, _Named] = {}
         self._uses: dict[str, defaultdict[str, list[tuple[FunctionId, str]]]] = {}
         self._naming: dict[Thing, frozenset[str]] = {}
         self._mentioning: dict[tuple[str, str], frozenset[str]] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
+        self._heirs: dict[str, defaultdict[str, list[Thing]]] = {}
         self._below: dict[Thing, set[Thing]] = {}
         self._above: dict[Thing, set[Thing]] = {}
+        self._tests: dict[FunctionId, tuple[str, ...]] = {}
         self._tests_of_class: dict[Thing, tuple[str, ...]] = {}
 
     def function(self, function: FunctionId) -> FunctionFact | None:
         """What is known of a function; None when it is not in the workspace."""
-        return self._functions.get(function.path, {}).get(function.qualname)
+        return self.names.functions(function.path).get(function.qualname)
 
     def callees(self, function: FunctionId) -> tuple[FunctionId, ...]:
         """The workspace functions that `function` uses by name; a class stands for its `__init__`."""
@@ -116,10 +113,10 @@ class CallGraph:
         near = self.modules.importers(function.path)
         found: set[str] = set()
         for path in loose:
-            if self.facts[path].is_test and (path in near or path == function.path):
+            if is_test_file(path) and (path in near or path == function.path):
                 key = (function.name, path)
                 if key not in self._mentioning:
-                    named = (self.tests.get(each, ()) for each in loose[path])
+                    named = (self.tests_of(each) for each in loose[path])
                     self._mentioning[key] = frozenset(chain.from_iterable(named))
                 found |= self._mentioning[key]
         return found
@@ -132,7 +129,7 @@ class CallGraph:
     def tests_naming_class(self, thing: Thing) -> frozenset[str]:
         """The node ids of the tests among `users_of_class`."""
         if thing not in self._naming:
-            users = (self.tests.get(each, ()) for each in self.users_of_class(thing))
+            users = (self.tests_of(each) for each in self.users_of_class(thing))
             self._naming[thing] = frozenset(chain.from_iterable(users))
         return self._naming[thing]
 
@@ -146,40 +143,34 @@ class CallGraph:
         fact = self.function(unnumbered(function)) or self.function(function)
         return Thing("class", function.path, fact.owner) if fact and fact.owner else None
 
-    @cached_property
-    def tests(self) -> Mapping[FunctionId, tuple[str, ...]]:
-        """What pytest collects, as far as names tell: test functions, and their node ids without parameters.
+    def tests_of(self, function: FunctionId) -> tuple[str, ...]:
+        """What pytest collects of a function, as far as names tell: node ids without parameters.
 
-        There is one for each class that inherits the test.
+        There is one for each class that inherits a test, and none for what is no test.
         """
-        return {
-            test: tuple(self._nodeids(test))
-            for path, facts in self.facts.items()
-            if facts.is_test
-            for each in facts.functions
-            if (test := FunctionId(path, each.qualname)).name.startswith("test")
-            and not ("<locals>" in each.qualname or "#" in each.qualname)
-        }
+        if not is_test_file(function.path) or not function.name.startswith("test"):
+            return ()
+        if function not in self._tests:
+            odd = "<locals>" in function.qualname or "#" in function.qualname
+            known = not odd and self.function(function) is not None
+            self._tests[function] = tuple(self._nodeids(function)) if known else ()
+        return self._tests[function]
 
-    @cached_property
-    def test_files(self) -> AbstractSet[str]:
-        """The files that hold tests; a conftest holds none."""
-        return {test.path for test in self.tests if posixpath.basename(test.path) != "conftest.py"}
+    def holds_tests(self, path: str) -> bool:
+        """Does a file hold tests? A conftest holds none."""
+        if not is_test_file(path) or posixpath.basename(path) == "conftest.py":
+            return False
+        return any(self.tests_of(FunctionId(path, name)) for name in self.names.functions(path))
 
-    @cached_property
-    def methods(self) -> Mapping[Thing, Sequence[FunctionId]]:
+    def methods(self, owner: Thing) -> list[FunctionId]:
         """The methods that stand in a class."""
-        found: defaultdict[Thing, list[FunctionId]] = defaultdict(list)
-        for path, facts in self.facts.items():
-            for each in facts.functions:
-                if each.owner:
-                    found[Thing("class", path, each.owner)].append(FunctionId(path, each.qualname))
-        return found
+        found = self.names.functions(owner.path).values()
+        return [FunctionId(owner.path, each.qualname) for each in found if each.owner == owner.qualname]
 
     def with_subclasses(self, thing: Thing) -> AbstractSet[Thing]:
         """A class and every class of the workspace that inherits from it."""
         if thing not in self._below:
-            self._below[thing] = _closure(thing, lambda each: self._subclasses.get(each, ()))
+            self._below[thing] = _closure(thing, self._subclasses)
         return self._below[thing]
 
     def with_bases(self, thing: Thing) -> AbstractSet[Thing]:
@@ -191,26 +182,33 @@ class CallGraph:
     def tests_of_class(self, owner: Thing) -> tuple[str, ...]:
         """The node ids of the tests that a class has or inherits, under its name."""
         if owner not in self._tests_of_class:
-            methods = (method for base in self.with_bases(owner) for method in self.methods.get(base, ()))
-            names = {method.name for method in methods if method in self.tests}
+            methods = (method for base in self.with_bases(owner) for method in self.methods(base))
+            names = {method.name for method in methods if self.tests_of(method)}
             self._tests_of_class[owner] = tuple(nodeid(owner.path, f"{owner.qualname}.{n}") for n in names)
         return self._tests_of_class[owner]
 
-    @cached_property
-    def _subclasses(self) -> Mapping[Thing, set[Thing]]:
-        below: defaultdict[Thing, set[Thing]] = defaultdict(set)
-        for path, facts in self.facts.items():
-            for each in facts.classes:
-                for base in self.names.bases(Thing("class", path, each.qualname)):
-                    below[base].add(Thing("class", path, each.qualname))
-        return below
+    def _subclasses(self, thing: Thing) -> Iterator[Thing]:
+        """The classes that name this one as a base."""
+        for spelling in self._spellings(thing.name):
+            for path in self._spelled.files(spelling):
+                below = self._heirs_in(path).get(spelling, ())
+                yield from (each for each in below if thing in self.names.bases(each))
+
+    def _heirs_in(self, path: str) -> Mapping[str, list[Thing]]:
+        """The classes of a file by the last part of each base's name."""
+        if path not in self._heirs:
+            found = self._heirs[path] = defaultdict(list)
+            for each in self.facts[path].classes:
+                for base in each.bases:
+                    found[base.rpartition(".")[2]].append(Thing("class", path, each.qualname))
+        return self._heirs[path]
 
     def _nodeids(self, test: FunctionId) -> Iterator[str]:
         yield nodeid(test.path, test.qualname)
         owner = self.owner(test)
         for each in self.with_subclasses(owner) if owner else ():
             inherited = f"{each.qualname}.{test.name}"
-            if inherited not in self._functions[each.path]:
+            if inherited not in self.names.functions(each.path):
                 yield nodeid(each.path, inherited)
 
     def _find_runners(self, code: FunctionId) -> set[FunctionId]:
@@ -238,10 +236,14 @@ class CallGraph:
         """Every use that spells `name`, or a name that an import gave to something called so."""
         if name not in self._named:
             found = self._named[name] = _Named()
-            for spelling in _closure(name, lambda each: self._aliases.get(each, ())):
-                for path in self._files.get(spelling, ()):
+            for spelling in self._spellings(name):
+                for path in self._spelled.files(spelling):
                     self._sort_in(found, path, spelling, loose=spelling == name)
         return self._named[name]
+
+    def _spellings(self, name: str) -> set[str]:
+        """A name, and what imports call something of that name."""
+        return _closure(name, lambda each: self._spelled.aliases.get(each, ()))
 
     def _sort_in(self, found: _Named, path: str, spelling: str, loose: bool) -> None:
         """Put those who spell it in a file where they belong."""
@@ -260,7 +262,7 @@ class CallGraph:
         """By each name that a file spells: the code that uses it, and how it is written there."""
         if path not in self._uses:
             found = self._uses[path] = defaultdict(list)
-            for qualname, uses in _code(self.facts[path]):
+            for qualname, uses in code_in(self.facts[path]):
                 user = FunctionId(path, qualname)
                 for use in uses:
                     for name in {*use.split(".")}:
@@ -284,13 +286,6 @@ def unnumbered(function: FunctionId) -> FunctionId:
 def nodeid(path: str, qualname: str) -> str:
     """pytest's name of a test function or class."""
     return f"{path}::{qualname.replace('.', '::')}"
-
-
-def _code(facts: FileFacts) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The pieces of code of a file by qualified name, and the names each uses."""
-    yield FunctionId.MODULE, facts.uses
-    yield from ((each.qualname, each.uses) for each in facts.classes)
-    yield from ((each.qualname, each.uses) for each in facts.functions)
 
 
 def _closure(start: _Each, more: Callable[[_Each], Iterable[_Each]]) -> set[_Each]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
 
-from tree_sitter import Node
+from soa_agents.workspace.ids import FunctionId
 
-from soa_agents.workspace.functions import Defined, Scope, defined, definitions, is_stub, line_of, name_of
-from soa_agents.workspace.snapshot import is_test_file
-from soa_agents.workspace.syntax import Syntax, parse
-from soa_agents.workspace.uses import MODULE, Reading, read
+_CLASS = re.compile(r"(?:typing\.)?Optional\[\s*([^\W\d][\w.]*)\s*\]|([^\W\d][\w.]*)")
+_QUOTES = str.maketrans("", "", "\"'")
 
-_BASES = frozenset({"identifier", "attribute", "subscript"})
+Types = tuple[tuple[str, str], ...]  # names, and the classes that they are annotated with, as written
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class Import:
 class FunctionFact:
     """One function and the names it uses.
 
-    `uses` are dotted names as written (`helper`, `self.rate`, `mod.f`), and `.name` for an attribute of
-    anything else. Its own locals are left out, its parameters too unless it is a test or a fixture, whose
-    parameters name fixtures.
+    `uses` are dotted names as written (`helper`, `self.rate`, `mod.f`), `Cart.add` for an attribute of
+    a local that is annotated as a `Cart`, and `.name` for one of anything else. What is asked of an attribute
+    of `self` is there both ways, as `self.cart.add` and `.add`. Its own locals are left out,
+    its parameters too unless it is a test or a fixture, whose parameters name fixtures.
     """
 
     qualname: str
@@ -48,17 +49,19 @@ class FunctionFact:
 class ClassFact:
     """One class, its bases as written, and the names used in it outside its methods.
 
-    A class inside a function has none of its own: they are the function's.
+    A class inside a function has none of its own: they are the function's. `types` are of its attributes,
+    annotated in its own statements or on `self` in its methods.
     """
 
     qualname: str
     bases: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    types: Types = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file says. `uses` are the names used outside functions and classes."""
+    """What a file says. `uses` are the names used outside functions and classes, `types` of those bound."""
 
     path: str
     is_test: bool
@@ -66,57 +69,85 @@ class FileFacts:
     classes: tuple[ClassFact, ...] = ()
     imports: tuple[Import, ...] = ()
     uses: tuple[str, ...] = ()
+    types: Types = ()
 
 
-def file_facts(path: str, text: str) -> FileFacts:
-    """Everything the call graph needs to know of one file; never fails, whatever the text."""
-    syntax = parse(text)
-    test = is_test_file(path)
-    found = tuple(definitions(syntax, path.endswith(".pyi")))
-    reading = read(syntax, (node for node, scope in found if not _is_inner_class(node, scope)))
-    return FileFacts(
-        path=path,
-        is_test=test,
-        functions=tuple(
-            _function(syntax, each, reading.uses[each.node.start_byte].free(test))
-            for each in defined(path, syntax, found)
-        ),
-        classes=tuple(
-            _class(syntax, node, scope, reading) for node, scope in found if node.type == "class_definition"
-        ),
-        imports=tuple(dict.fromkeys(each for node in reading.imports for each in _imports(syntax, node))),
-        uses=tuple(sorted(reading.uses[MODULE].used)),
-    )
+class Survey(NamedTuple):
+    """What is asked of all files of a workspace, where the facts of one are read when they are needed."""
+
+    spelled: Iterable[tuple[str, str]]  # path, and the names it spells, as `spelled_in` gives them
+    imports: Callable[[], Iterable[tuple[str, tuple[Import, ...]]]]
 
 
-def _function(syntax: Syntax, found: Defined, used: tuple[str, ...]) -> FunctionFact:
-    line = line_of(syntax, found.node)
-    return FunctionFact(found.id.qualname, line, found.scope.owner, is_stub(syntax, found), used)
+def survey(facts: Mapping[str, FileFacts]) -> Survey:
+    """The survey of facts that are all at hand."""
+    spelled = ((path, spelled_in(each)) for path, each in facts.items())
+    return Survey(spelled, lambda: ((path, each.imports) for path, each in facts.items()))
 
 
-def _imports(syntax: Syntax, node: Node) -> Iterator[Import]:
-    origin = node.child_by_field_name("module_name")
-    module = "" if origin is None else re.sub(r"\s", "", syntax.source(origin))
-    if any(child.type == "wildcard_import" for child in node.children):
-        yield Import("*", module)
-    for each in node.children_by_field_name("name"):
-        alias = each.child_by_field_name("alias")
-        named = each.child_by_field_name("name") if alias is not None else each
-        name = syntax.source(named) if named is not None else ""
-        bound = syntax.source(alias) if alias is not None else name
-        if origin is None:
-            yield Import(bound, name)  # `import a.b` is found under `a.b`, longest first
-        else:
-            yield Import(bound, module, name)
+def code_in(facts: FileFacts) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The pieces of code of a file by qualified name, and the names each uses."""
+    yield FunctionId.MODULE, facts.uses
+    yield from ((each.qualname, each.uses) for each in facts.classes)
+    yield from ((each.qualname, each.uses) for each in facts.functions)
 
 
-def _class(syntax: Syntax, node: Node, scope: Scope, reading: Reading) -> ClassFact:
-    listed = node.child_by_field_name("superclasses")
-    bases = [] if listed is None else [n for n in listed.named_children if n.type in _BASES]
-    written = tuple(syntax.source(base).partition("[")[0].strip() for base in bases)
-    used = () if _is_inner_class(node, scope) else tuple(sorted(reading.uses[node.start_byte].used))
-    return ClassFact(scope.prefix + name_of(syntax, node), written, used)
+def spelled_in(facts: FileFacts) -> str:
+    """The names that a file spells, a space between them; what an import calls otherwise is `name=alias`."""
+    names = {*".".join(chain.from_iterable(uses for _, uses in code_in(facts))).split(".")}
+    bases = (base for each in facts.classes for base in each.bases)
+    names.update(*(base.split(".") for base in bases))
+    names.discard("")
+    return " ".join(sorted(names | aliases(facts.imports)))
 
 
-def _is_inner_class(node: Node, scope: Scope) -> bool:
-    return node.type == "class_definition" and "<locals>" in scope.prefix
+def aliases(imports: Iterable[Import]) -> set[str]:
+    """What imports call otherwise, as `name=alias`."""
+    renamed = (each for each in imports if each.attribute and each.name not in (each.attribute, "*"))
+    return {f"{each.attribute}={each.name}" for each in renamed}
+
+
+@dataclass(slots=True)
+class Uses:
+    """The names of one function, of a class outside its functions, or of a module outside both."""
+
+    used: set[str] = field(default_factory=set)  # dotted as written; `.name` behind any other expression
+    bound: set[str] = field(default_factory=set)
+    parameters: set[str] = field(default_factory=set)  # those that may name fixtures; they are bound too
+    types: dict[str, str] = field(default_factory=dict)  # what bound names are annotated with
+
+    def free(self, test: bool) -> tuple[str, ...]:
+        """What is used and not bound here; an attribute of a local is its type's, or one of anything."""
+        own = self.bound | self.parameters
+        found = self.used - own
+        for name in [name for name in found if "." in name]:
+            head, *rest = name.split(".")
+            if head in ("self", "cls"):
+                found.discard(name)
+                found.update([f"{head}.{rest[0]}", ".".join((head, *rest[:2]))])
+                found.update([f".{part}" for part in rest[1:]])
+            elif head in own:
+                found.discard(name)
+                known = self._type(head, own)
+                found.update([f"{known}.{rest[0]}", *([".".join((known, *rest[:2]))] if known else [])])
+                found.update([f".{part}" for part in rest[1:]])
+        return tuple(sorted(found | self.parameters if test else found))
+
+    def annotated(self, prefix: str = "") -> Types:
+        """The names that begin with `prefix` and have no other dot, without it, and their classes."""
+        known = ((name, annotated_class(said)) for name, said in self.types.items())
+        own = ((name.removeprefix(prefix), said) for name, said in known if said and name.startswith(prefix))
+        return tuple(sorted((name, said) for name, said in own if "." not in name))
+
+    def _type(self, name: str, own: set[str]) -> str:
+        """The class that a local is annotated with, as written there; "" where none is known."""
+        annotated = annotated_class(self.types.get(name, ""))
+        return "" if annotated.partition(".")[0] in own else annotated
+
+
+def annotated_class(annotation: str) -> str:
+    """`Cart` of `Cart`, `"Cart"`, `Cart | None` or `Optional[Cart]`; "" of any other annotation."""
+    plain = annotation.translate(_QUOTES)
+    parts = [part for each in plain.split("|") if (part := each.strip()) != "None"]
+    found = _CLASS.fullmatch(parts[0]) if len(parts) == 1 else None
+    return (found[1] or found[2]) if found else ""

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from tree_sitter import Node
 
@@ -27,13 +27,12 @@ _HOLDERS = frozenset(
     | {"match_statement", "case_clause"}
 )
 _FIELDS = {"function_definition": "body", "class_definition": "body", "decorated_definition": "definition"}
-_ABSTRACT = frozenset(
+ABSTRACT = frozenset(
     {"overload", "abstractmethod", "abstractproperty", "abstractclassmethod", "abstractstaticmethod"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """One function definition of a file."""
 
     id: FunctionId
@@ -66,8 +65,7 @@ def _functions(path: str, text: str) -> tuple[Function, ...]:
     return tuple(function_of(syntax, each) for each in defined(path, syntax, found))
 
 
-@dataclass(frozen=True, slots=True)
-class Defined:
+class Defined(NamedTuple):
     """One function among the definitions of a file."""
 
     id: FunctionId
@@ -124,8 +122,7 @@ def spans(path: str, text: str) -> dict[str, Span]:
     return {function.id.qualname: function.span for function in functions(path, text)}
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Where a definition stands."""
 
     prefix: str = ""  # what its qualified name begins with
@@ -206,7 +203,7 @@ def function_of(syntax: Syntax, found: Defined) -> Function:
 
 def is_stub(syntax: Syntax, found: Defined) -> bool:
     """Is the body still to be written? Declarations have none."""
-    if found.scope.declares or any(_last_part(text) in _ABSTRACT for text in found.decorators):
+    if found.scope.declares or any(last_part(text) in ABSTRACT for text in found.decorators):
         return False
     return all(_is_placeholder(syntax, statement) for statement in _parts(found.node)[1])
 
@@ -235,7 +232,7 @@ def with_decorators(node: Node) -> Node:
 
 def is_overload(decorators: Iterable[str]) -> bool:
     """Is a definition with these decorators an `@overload` declaration?"""
-    return "overload" in map(_last_part, decorators)
+    return "overload" in map(last_part, decorators)
 
 
 def decorators_of(syntax: Syntax, node: Node) -> tuple[str, ...]:
@@ -265,7 +262,7 @@ def indent_at(text: str, start: int) -> str:
     return text[begin:start] if not begin or text[begin - 1] in "\r\n" else ""
 
 
-def _last_part(expression: str) -> str:
+def last_part(expression: str) -> str:
     """`overload` for `overload`, `typing.overload`, `typing.overload(…)`, `Protocol` for `t.Protocol[T]`."""
     return expression.partition("(")[0].partition("[")[0].rpartition(".")[2].strip()
 
@@ -273,13 +270,13 @@ def _last_part(expression: str) -> str:
 def _is_protocol(syntax: Syntax, node: Node) -> bool:
     bases = node.child_by_field_name("superclasses")
     return bases is not None and any(
-        _last_part(syntax.source(base)) == "Protocol" for base in bases.named_children
+        last_part(syntax.source(base)) == "Protocol" for base in bases.named_children
     )
 
 
 def _is_type_checking(syntax: Syntax, node: Node) -> bool:
     condition = node.child_by_field_name("condition")
-    return condition is not None and _last_part(syntax.source(condition)) == "TYPE_CHECKING"
+    return condition is not None and last_part(syntax.source(condition)) == "TYPE_CHECKING"
 
 
 def _is_placeholder(syntax: Syntax, statement: Node) -> bool:

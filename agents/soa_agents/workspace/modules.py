@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
 
-from soa_agents.workspace.facts import FileFacts, Import
+from soa_agents.workspace.facts import Import, Survey
+from soa_agents.workspace.snapshot import is_test_file
 
 
 class Modules:
     """The modules of a workspace. Read-only once made; answers are remembered."""
 
-    def __init__(self, facts: Mapping[str, FileFacts]) -> None:
-        self._facts = facts
-        self._named: defaultdict[str, list[str]] = defaultdict(list)
-        for path in facts:
-            for name in self._names(path):
-                self._named[name].append(path)
+    def __init__(self, paths: Collection[str], known: Survey) -> None:
+        self._paths = paths
+        self._known = known
+        self._ending: defaultdict[str, list[str]] = defaultdict(list)  # by the last part of a module's name
+        for path in paths:
+            self._ending[_place(path).rpartition("/")[2]].append(path)
         self._importers: dict[str, set[str]] | None = None
         self._closures: dict[str, frozenset[str]] = {}
         self._files: dict[tuple[str, str], str | None] = {}
@@ -35,7 +36,7 @@ class Modules:
 
     def _file(self, module: str, importer: str) -> str | None:
         if not module.startswith("."):
-            candidates = self._named.get(module, ())
+            candidates = [*self._named(module)]
             if len(candidates) < 2:
                 return candidates[0] if candidates else None
             return min(candidates, key=lambda path: (-_shared(path, importer), len(path), path))
@@ -68,36 +69,36 @@ class Modules:
         while folder:
             folder = _folder(folder)
             conftest = posixpath.join(folder, "conftest.py")
-            if conftest in self._facts and conftest != path:
+            if conftest in self._paths and conftest != path:
                 yield conftest
 
-    def _names(self, path: str) -> Iterator[str]:
-        """`pkg.mod` for `src/pkg/mod.py`, seen from every folder that could be on Python's path."""
-        place = _folder(path) if _is_package(path) else posixpath.splitext(path)[0]
-        parts = place.split("/") if place else []
-        for first in range(len(parts)):
-            if first == 0 or "/".join([*parts[:first], "__init__.py"]) not in self._facts:
-                yield ".".join(parts[first:])
+    def _named(self, module: str) -> Iterator[str]:
+        """`src/pkg/mod.py` for `pkg.mod`, seen from every folder that could be on Python's path."""
+        inner = module.replace(".", "/")
+        for path in self._ending.get(inner.rpartition("/")[2], ()) if inner else ():
+            above, found, behind = f"/{_place(path)}".rpartition(f"/{inner}")
+            if found and not behind and (not above or f"{above[1:]}/__init__.py" not in self._paths):
+                yield path
 
     def _at(self, place: str) -> str | None:
         """The package or module at a path without its ending."""
         for path in (f"{place}/__init__.py" if place else "__init__.py", f"{place}.py"):
-            if path in self._facts:
+            if path in self._paths:
                 return path
         return None
 
     def _direct_importers(self) -> dict[str, set[str]]:
         if self._importers is None:
             self._importers = {}
-            for path, facts in self._facts.items():
-                for imported in self._imported(path, facts):
+            for path, imports in self._known.imports():
+                for imported in self._imported(path, imports):
                     self._importers.setdefault(imported, set()).add(path)
         return self._importers
 
-    def _imported(self, path: str, facts: FileFacts) -> Iterator[str]:
-        if facts.is_test:
+    def _imported(self, path: str, imports: Iterable[Import]) -> Iterator[str]:
+        if is_test_file(path):
             yield from self.conftests(path)
-        for each in set(facts.imports):
+        for each in set(imports):
             yield from self._files_of(each, path)
 
     def _files_of(self, each: Import, importer: str) -> Iterator[str]:
@@ -111,13 +112,18 @@ class Modules:
             return
         yield found
         folder = _folder(found)
-        while folder and (package := f"{folder}/__init__.py") in self._facts:
+        while folder and (package := f"{folder}/__init__.py") in self._paths:
             yield package
             folder = _folder(folder)
 
 
 def _joined(module: str, name: str) -> str:
     return f"{module}{name}" if module.endswith(".") else f"{module}.{name}"
+
+
+def _place(path: str) -> str:
+    """A package's folder, or a module's path without its ending."""
+    return _folder(path) if _is_package(path) else posixpath.splitext(path)[0]
 
 
 def _folder(path: str) -> str:

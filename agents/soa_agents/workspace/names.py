@@ -1,17 +1,19 @@
 """What a name means in a file of the workspace.
 
 A name is followed through imports (absolute, relative, aliased, re-exported, `*`), enclosing functions,
-`self`, base classes and, in tests, fixtures. An attribute of an unknown object means nothing here.
+`self`, base classes, the annotations of parameters, locals, attributes and a module's variables and, in
+tests, fixtures. An attribute of an unknown object means nothing here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from soa_agents.workspace.facts import ClassFact, FileFacts, Import
+from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, Survey
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.modules import Modules
+from soa_agents.workspace.snapshot import is_test_file
 
 _DEEP = 12  # re-exports and base classes are followed no further
 
@@ -19,7 +21,7 @@ _DEEP = 12  # re-exports and base classes are followed no further
 class Thing(NamedTuple):
     """What a name means: a function, a class or a module of the workspace."""
 
-    kind: Literal["function", "class", "module"]
+    kind: Literal["function", "class", "module", "value"]  # the last on the way only: a value of a class
     path: str
     qualname: str = FunctionId.MODULE
 
@@ -39,19 +41,41 @@ class User(NamedTuple):
 class Names:
     """The names of a workspace. Read-only once made; answers are remembered."""
 
-    def __init__(self, facts: Mapping[str, FileFacts]) -> None:
+    def __init__(self, facts: Mapping[str, FileFacts], known: Survey) -> None:
         self.facts = facts
-        self.modules = Modules(facts)
-        self._functions = {path: {f.qualname for f in each.functions} for path, each in facts.items()}
-        self._classes = {path: {c.qualname: c for c in each.classes} for path, each in facts.items()}
-        self._imports = {path: _by_name(each.imports) for path, each in facts.items()}
+        self.modules = Modules(facts, known)
+        self._functions: dict[str, dict[str, FunctionFact]] = {}
+        self._classes: dict[str, dict[str, ClassFact]] = {}
+        self._imports: dict[str, dict[str, list[Import]]] = {}
+        self._bases: dict[Thing, tuple[Thing, ...]] = {}
         self._resolved: dict[tuple[User, str], Thing | None] = {}
+
+    def functions(self, path: str) -> Mapping[str, FunctionFact]:
+        """The functions of a file by qualified name; none of a file that is not in the workspace."""
+        if path not in self._functions:
+            found = self.facts[path].functions if path in self.facts else ()
+            self._functions[path] = {each.qualname: each for each in found}
+        return self._functions[path]
+
+    def classes(self, path: str) -> Mapping[str, ClassFact]:
+        """The classes of a file by qualified name."""
+        if path not in self._classes:
+            self._classes[path] = {each.qualname: each for each in self.facts[path].classes}
+        return self._classes[path]
+
+    def imports(self, path: str) -> Mapping[str, Sequence[Import]]:
+        """The imports of a file by the name that each binds."""
+        if path not in self._imports:
+            self._imports[path] = _by_name(self.facts[path].imports)
+        return self._imports[path]
 
     def resolve(self, user: User, name: str) -> Thing | None:
         """What the dotted `name` means in the code of `user`; None for what is foreign or unsure."""
         key = (user, name)
         if key not in self._resolved:
-            self._resolved[key] = self._resolve(user, name.split("."))
+            self._resolved[key] = None  # an annotation that leads to itself leads nowhere
+            found = self._resolve(user, name.split("."))
+            self._resolved[key] = found if found and found.kind != "value" else None
         return self._resolved[key]
 
     def _resolve(self, user: User, parts: list[str]) -> Thing | None:
@@ -61,7 +85,11 @@ class Names:
         if head in ("self", "cls"):
             owner = self._class_around(user)
             return self._through(owner, rest) if owner and rest else None
-        return self._through(self._enclosed(user, head), rest) or self._imported(user.path, parts)
+        return (
+            self._through(self._enclosed(user, head), rest)
+            or self._imported(user.path, parts)
+            or self._through(self._variable(user.path, head), rest)
+        )
 
     def _enclosed(self, user: User, name: str) -> Thing | None:
         """A function or class of the enclosing functions, of the module, or a fixture of a conftest."""
@@ -70,12 +98,12 @@ class Names:
             found = self.defined(user.path, f"{'.<locals>.'.join(scopes[:depth])}.<locals>.{name}")
             if found is not None:
                 return found
-        if user.qualname in self._classes[user.path]:  # a class body sees what stands in it
+        if user.qualname in self.classes(user.path):  # a class body sees what stands in it
             found = self.defined(user.path, f"{user.qualname}.{name}")
             if found is not None:
                 return found
         found = self.defined(user.path, name)
-        if found is None and self.facts[user.path].is_test and name not in self._imports[user.path]:
+        if found is None and is_test_file(user.path) and name not in self.imports(user.path):
             fixtures = (self.defined(path, name) for path in self.modules.conftests(user.path))
             found = next((fixture for fixture in fixtures if fixture), None)
         return found
@@ -83,13 +111,13 @@ class Names:
     def _class_around(self, user: User) -> Thing | None:
         scope = user.qualname
         while scope := scope.rpartition(".")[0]:
-            if scope in self._classes[user.path]:
+            if scope in self.classes(user.path):
                 return Thing("class", user.path, scope)
         return None
 
     def _imported(self, path: str, parts: list[str], depth: int = 0) -> Thing | None:
         """What a dotted name means by the imports of a file; the longest `import a.b` wins."""
-        names = self._imports[path]
+        names = self.imports(path)
         for size in range(len(parts), 0, -1):
             for each in names.get(".".join(parts[:size]), ()):
                 found = self._through(self._bound(path, each, depth), parts[size:], depth)
@@ -119,8 +147,9 @@ class Names:
         for name in rest:
             if thing is None or thing.kind == "function":
                 return thing
-            if thing.kind == "class":
-                thing = self.method(thing, name, depth)
+            if thing.kind in ("class", "value"):
+                owner = thing._replace(kind="class")
+                thing = self.method(owner, name, depth) or self._attribute(owner, name)
             else:
                 thing = self._member(thing.path, name, depth + 1)
         return thing
@@ -129,7 +158,11 @@ class Names:
         """What `name` is in a module: its own definition, something it imports, or a submodule."""
         if depth > _DEEP:
             return None
-        found = self.defined(module, name) or self._imported(module, [name], depth)
+        found = (
+            self.defined(module, name)
+            or self._imported(module, [name], depth)
+            or self._variable(module, name)
+        )
         if found is None:
             below = self.modules.submodule(module, name)
             found = Thing("module", below) if below else None
@@ -146,18 +179,41 @@ class Names:
                 return found
         return None
 
+    def _variable(self, path: str, name: str) -> Thing | None:
+        """The value that a module's annotated variable has."""
+        said = dict(self.facts[path].types).get(name) if path in self.facts else None
+        return self._value(User(path, FunctionId.MODULE), said)
+
+    def _attribute(self, owner: Thing, name: str, depth: int = 0) -> Thing | None:
+        """The value that an annotated attribute of a class has, the bases' included."""
+        said = dict(self.classes(owner.path)[owner.qualname].types).get(name)
+        if said is not None or depth > _DEEP:
+            return self._value(User(owner.path, owner.qualname), said)
+        found = (self._attribute(parent, name, depth + 1) for parent in self.bases(owner))
+        return next((each for each in found if each), None)
+
+    def _value(self, where: User, annotation: str | None) -> Thing | None:
+        """A value of the class that an annotation names."""
+        of = self.resolve(where, annotation) if annotation else None
+        return of._replace(kind="value") if of and of.kind == "class" else None
+
     def bases(self, owner: Thing) -> tuple[Thing, ...]:
         """The classes of the workspace that a class names as its bases."""
-        fact = self._classes[owner.path].get(owner.qualname, ClassFact(""))
+        if owner not in self._bases:
+            self._bases[owner] = self._find_bases(owner)
+        return self._bases[owner]
+
+    def _find_bases(self, owner: Thing) -> tuple[Thing, ...]:
+        fact = self.classes(owner.path).get(owner.qualname, ClassFact(""))
         around = owner.qualname.rpartition(".")[0].removesuffix(".<locals>") or FunctionId.MODULE
         found = (self.resolve(User(owner.path, around), base) for base in fact.bases)
         return tuple(each for each in found if each and each.kind == "class" and each != owner)
 
     def defined(self, path: str, qualname: str) -> Thing | None:
         """The function or class of that qualified name in a file."""
-        if qualname in self._functions[path]:
+        if qualname in self.functions(path):
             return Thing("function", path, qualname)
-        return Thing("class", path, qualname) if qualname in self._classes[path] else None
+        return Thing("class", path, qualname) if qualname in self.classes(path) else None
 
 
 def _by_name(imports: tuple[Import, ...]) -> dict[str, list[Import]]:

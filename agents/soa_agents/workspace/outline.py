@@ -7,8 +7,8 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from tree_sitter import Node
 
@@ -21,6 +21,7 @@ from soa_agents.workspace.functions import (
     with_decorators,
 )
 from soa_agents.workspace.ids import FunctionId
+from soa_agents.workspace.live import Live, parsed_at
 from soa_agents.workspace.syntax import (
     IMPORTS,
     Span,
@@ -32,9 +33,10 @@ from soa_agents.workspace.syntax import (
     walk,
 )
 
+_CODE = re.compile(r"^[ \t\f]*[^\s#]", re.MULTILINE)
 
-@dataclass(frozen=True, slots=True)
-class DocstringPlace:
+
+class DocstringPlace(NamedTuple):
     """A docstring, and where functions that it describes would go.
 
     `insert` is an offset at a line's end: of the class's last line, of the function's last line, or the end
@@ -49,6 +51,7 @@ class DocstringPlace:
     indent: str
 
 
+@lru_cache(maxsize=64)
 def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
     """The docstrings of a file's module, classes and functions in file order."""
     syntax = parsed(text)
@@ -56,18 +59,57 @@ def docstrings(path: str, text: str) -> tuple[DocstringPlace, ...]:
     return tuple(sorted([*found, *_of_module_and_classes(path, syntax)], key=lambda place: place.span))
 
 
-def docstring_at(path: str, syntax: Syntax, found: Iterable[Function], offset: int) -> DocstringPlace | None:
-    """The docstring that holds the character `offset` of a parsed text with these functions."""
-    for function in found:
-        string = function.docstring
-        if string is not None and string[0] <= offset <= string[1]:
-            return docstring_in(syntax.text, function)
-    byte = syntax.byte(offset)
-    nodes = (syntax.root.descendant_for_byte_range(at, at) for at in (byte, max(byte - 1, 0)))
-    if not any(node is not None and node.type.startswith(("string", "escape")) for node in nodes):
+def documented_at(live: Live, offset: int) -> FunctionId | None:
+    """What the docstring is of that holds the character `offset`: a function, a class or the module."""
+    function = live.function_at(offset)
+    if function and function.docstring and function.docstring.start <= offset <= function.docstring.end:
+        return function.id
+    seen = parsed_at(live, offset)
+    if seen is None:
+        return None  # typed since: in the lines of a function, where no module or class has its docstring
+    syntax, at = seen
+    byte = syntax.byte(at)
+    nodes = (syntax.root.descendant_for_byte_range(each, each) for each in (byte, max(byte - 1, 0)))
+    string = next((found for node in nodes if node and (found := _docstring_around(node))), None)
+    if string is None:
         return None  # most places: nothing more needs to be looked at
-    places = _of_module_and_classes(path, syntax)
-    return next((place for place in places if place.span.start <= offset <= place.span.end), None)
+    names = _names_around(syntax, string)
+    if not names:
+        before = live.text[: syntax.offset(string.start_byte) + offset - at]
+        return None if _CODE.search(before) else FunctionId(live.path, FunctionId.MODULE)
+    if not indent_at(syntax.text, syntax.offset(string.start_byte)):
+        return None  # nothing fits into `class A: "…"`
+    if len(re.findall(rf"\bclass[ \t]+{names[-1]}\b", live.text)) > 1:  # it may have a number
+        places = docstrings(live.path, live.text)
+        return next((place.id for place in places if place.span.start <= offset <= place.span.end), None)
+    return FunctionId(live.path, "".join(names))
+
+
+def _docstring_around(node: Node) -> Node | None:
+    """The docstring of a module or class that the node is, or is a part of."""
+    if not node.type.startswith(("string", "escape")):
+        return None
+    part: Node | None = node
+    while part is not None and part.type != "expression_statement":
+        part = part.parent
+    block = part.parent if part is not None else None
+    holder = block.parent if block is not None and block.type == "block" else block
+    if part is None or holder is None or holder.type not in ("module", "class_definition"):
+        return None
+    string = docstring_of(block)
+    return string if string is not None and part.start_byte <= string.start_byte < part.end_byte else None
+
+
+def _names_around(syntax: Syntax, node: Node) -> list[str]:
+    """The qualified name of the class that a node stands in, in parts; none in a module."""
+    parts: list[str] = []
+    around = node.parent
+    while around is not None:
+        if around.type in ("class_definition", "function_definition"):
+            join = "." if around.type == "class_definition" else ".<locals>."
+            parts += [*([join] if parts else []), name_of(syntax, around)]
+        around = around.parent
+    return parts[::-1]
 
 
 def docstring_place(path: str, text: str, qualname: str) -> DocstringPlace | None:

@@ -36,7 +36,7 @@ def tests_reaching(graph: CallGraph, function: FunctionId) -> Reaching:
     return Reaching(
         direct=direct,
         affected=tuple(sorted(_affected(graph, function).union(direct))),
-        files=tuple(sorted(near & graph.test_files)),
+        files=tuple(sorted(path for path in near if graph.holds_tests(path))),
     )
 
 
@@ -61,7 +61,7 @@ def _affected(graph: CallGraph, function: FunctionId) -> set[str]:
     for current in found:
         if len(seen) >= _MANY:
             break
-        if current != function and current not in graph.tests:
+        if current != function and not graph.tests_of(current):
             new = [user for user in graph.runners(current) if user not in seen]
             seen.update(new)
             found += new
@@ -76,7 +76,7 @@ def _users_of_owner(graph: CallGraph, function: FunctionId) -> set[FunctionId]:
 
 def _nodeids(graph: CallGraph, code: Iterable[FunctionId]) -> set[str]:
     """The tests among `code`, as pytest names them."""
-    return {name for each in code for name in graph.tests.get(each, ())}
+    return {name for each in code for name in graph.tests_of(each)}
 
 
 def _worked_for(graph: CallGraph, code: Iterable[FunctionId]) -> set[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from soa_agents.errors import Refused
@@ -32,11 +33,19 @@ def listed(root: Path) -> tuple[str, ...] | None:
     return tuple(sorted(os.fsdecode(name) for name in found.split(b"\0") if name))
 
 
-def commit_branch(root: Path, branch: str, contents: Mapping[str, bytes], message: str) -> str:
-    """Create `branch`: HEAD and one commit in which `contents` (path below `root` -> bytes) stand.
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit to make: its message, and what stands in it then (path below the root -> bytes)."""
 
-    Gives the commit's hash. Raises `Refused` when there is no repository with a commit, or when the name is
-    taken or is no branch name.
+    message: str
+    contents: Mapping[str, bytes]
+
+
+def commit_branch(root: Path, branch: str, commits: Sequence[Commit]) -> str:
+    """Create `branch`: HEAD and these commits on top of it, made in a worktree of their own that goes again.
+
+    Gives the last one's hash. The branch is there with its last commit or not at all. Raises `Refused` when
+    there is no repository with a commit, or when the name is taken or is no branch name.
     """
     git = _Git(root)
     try:
@@ -50,9 +59,11 @@ def commit_branch(root: Path, branch: str, contents: Mapping[str, bytes], messag
     if git.succeeds("rev-parse", "--verify", "--quiet", reference):
         raise Refused(f"The branch {branch} exists already; choose another name.")
     try:
-        with tempfile.TemporaryDirectory(prefix="soa-branch-") as scratch:
-            tree = _tree(git, Path(scratch), head, {prefix + path: data for path, data in contents.items()})
-        commit = _identified(git).line("commit-tree", tree, "-p", head, "-m", message)
+        commit = head
+        with _worktree(git, head) as apart:
+            for each in commits:
+                contents = {prefix + path: data for path, data in each.contents.items()}
+                commit = _committed(apart, head, commit, replace(each, contents=contents))
         git.run("update-ref", "-m", "soa", reference, commit, "0" * len(commit))
     except _GitError as error:
         raise Refused(f"Git could not write the branch {branch}: {error}. Nothing was changed.") from error
@@ -102,17 +113,31 @@ class _Git:
         return _Git(self.root, {**self.environment, **environment})
 
 
-def _tree(git: _Git, scratch: Path, head: str, contents: Mapping[str, bytes]) -> str:
-    """The tree of `head` with `contents` in it, made in an index of its own."""
-    own = git.given(GIT_INDEX_FILE=str(scratch / "index"))
-    own.run("read-tree", head)
-    for number, (path, data) in enumerate(sorted(contents.items())):
-        mode, data = _as_committed(git, head, path, data)
-        blob = scratch / str(number)
+@contextmanager
+def _worktree(git: _Git, head: str) -> Iterator[_Git]:
+    """A worktree that stands at `head`, with an index of its own and no files: what is checked out passes
+    through programs that the repository names. It is gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="soa-branch-") as scratch:
+        place = Path(scratch) / "worktree"
+        git.run("worktree", "add", "--no-checkout", "--detach", str(place), head)
+        try:
+            apart = _Git(place)
+            apart.run("read-tree", head)
+            yield apart
+        finally:
+            git.run("worktree", "remove", "--force", str(place))
+
+
+def _committed(apart: _Git, head: str, parent: str, commit: Commit) -> str:
+    """The hash of a commit on `parent`, in a worktree whose index stands there."""
+    for path, data in sorted(commit.contents.items()):
+        mode, data = _as_committed(apart, head, path, data)
+        blob = apart.root.with_name("blob")
         blob.write_bytes(data)
-        name = own.line("hash-object", "-w", "--no-filters", str(blob))
-        own.run("update-index", "--add", "--cacheinfo", f"{mode},{name},{path}")
-    return own.line("write-tree")
+        name = apart.line("hash-object", "-w", "--no-filters", str(blob))
+        apart.run("update-index", "--add", "--cacheinfo", f"{mode},{name},{path}")
+    tree = apart.line("write-tree")
+    return _identified(apart).line("commit-tree", tree, "-p", parent, "-m", commit.message)
 
 
 def _as_committed(git: _Git, head: str, path: str, data: bytes) -> tuple[str, bytes]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tempfile
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, NamedTuple
 
 from soa_agents.errors import Refused, UsageError
-from soa_agents.workspace import repository
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE = ".soaignore"  # patterns of what SoA leaves out, as in .gitignore, at the top of a folder
 MAX_BYTES = 1_000_000  # longer files are generated tables, not code that people write
@@ -29,16 +29,14 @@ _FOREIGN = frozenset(
 _BUILT = ("/build/", "/dist/", "*.egg-info/", "*.egg/")  # where no repository says what is ignored
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """One folder of the workspace. Its name is unique among them."""
 
     name: str
     root: Path
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """A Python file of the workspace, by what the disk says of it."""
 
     path: str
@@ -47,8 +45,7 @@ class SourceFile:
     mtime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """The Python files of a workspace in order of path, and how many were left out, by reason."""
 
     files: tuple[SourceFile, ...]
@@ -115,11 +112,13 @@ class Snapshot:
         found: dict[str, SourceFile] = {}
         for folder in self.folders:
             own = (read_text(folder.root / IGNORE) or "").splitlines()
-            ignored = GitIgnoreSpec.from_lines([*self.exclude, *own])
+            patterns = [*self.exclude, *own]
+            ignored = _patterns(patterns) if patterns else None
             prefix, alone = self.prefix(folder), len(self.folders) == 1
             for inner in _own_files(folder.root, skipped):
                 path, disk = prefix + inner, folder.root / inner
-                if (alone or self.path(disk) == path) and not ignored.match_file(inner):
+                left_out = ignored is not None and ignored.match_file(inner)
+                if (alone or self.path(disk) == path) and not left_out:
                     _examine(path, disk, found, skipped)
         for path, text in self.buffers.items():
             if path.endswith(".py") and path not in found and self._is_new(path):
@@ -143,10 +142,9 @@ class Snapshot:
 
 def is_test_file(path: str) -> bool:
     """Is this a test module or something that only tests use?"""
-    pure = PurePosixPath(path)
-    name = pure.name
-    by_name = name == "conftest.py" or name.startswith("test_") or name.endswith("_test.py")
-    return by_name or name == "tests.py" or any(part in ("tests", "test") for part in pure.parts[:-1])
+    *folders, name = path.split("/")  # a path object would cost five times as much, and this is asked often
+    by_name = name in ("conftest.py", "tests.py") or name.startswith("test_") or name.endswith("_test.py")
+    return by_name or "tests" in folders or "test" in folders
 
 
 def read_text(disk: Path) -> str | None:
@@ -181,6 +179,8 @@ def encode_like(disk: Path, text: str) -> bytes:
 
 def write_text(disk: Path, text: str) -> None:
     """Write a file's whole text, in its encoding and with its mode, in one step: never half of it."""
+    import tempfile  # here, as few who read texts write any
+
     target = disk.resolve()
     data = encode_like(target, text)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -205,11 +205,19 @@ def _bytes(disk: Path) -> bytes | None:
 
 
 def _encoding(data: bytes) -> str:
+    if b"coding" not in data[: data.find(b"\n", data.find(b"\n") + 1)] and not data.startswith(
+        b"\xef\xbb\xbf"
+    ):
+        return "utf-8"  # what Python would find as well, later
     return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
 
 
 def _own_files(root: Path, skipped: Counter[str]) -> Iterator[str]:
     """The Python files below `root` that belong to it, relative to it."""
+    from soa_agents.workspace import (
+        repository,
+    )  # here, as a server answers its client before it lists anything
+
     listed = repository.listed(root)
     if not listed:  # no repository, or the folder as a whole is ignored by the one around it
         yield from _walk(root, skipped)
@@ -231,10 +239,10 @@ def _own_files(root: Path, skipped: Counter[str]) -> Iterator[str]:
 def _walk(root: Path, skipped: Counter[str]) -> Iterator[str]:
     """By plain rules, where no repository says what is ignored: the root's .gitignore and usual places."""
     rules = (read_text(root / ".gitignore") or "").splitlines()
-    ignored = GitIgnoreSpec.from_lines([*_BUILT, *rules])
+    ignored = _patterns([*_BUILT, *rules])
     top = str(root)
     for here, folders, files in os.walk(top, onerror=lambda _: skipped.update(["unreadable"])):
-        below = f"{os.path.relpath(here, top)}/".replace(os.sep, "/") if here != top else ""
+        below = f"{here[len(top) :].strip(os.sep)}/".replace(os.sep, "/") if here != top else ""
         skipped.update("symlink" for name in folders if os.path.islink(f"{here}/{name}"))  # noqa: PTH114 - quick
         folders[:] = sorted(
             name
@@ -243,6 +251,12 @@ def _walk(root: Path, skipped: Counter[str]) -> Iterator[str]:
         )
         python = (f"{below}{name}" for name in sorted(files) if name.endswith(".py"))
         yield from (inner for inner in python if not ignored.match_file(inner))
+
+
+def _patterns(lines: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # likewise
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _is_foreign(folder: str) -> bool:

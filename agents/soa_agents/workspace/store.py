@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 from soa_agents.workspace.snapshot import Folder
 
 _UNUSED = 30 * 24 * 3600.0  # seconds after which what belongs to a workspace nobody opened is dropped
-_BUSY = 10.0  # seconds to wait for another process that writes
+BUSY_SECONDS = 10.0  # that one process waits for another's write
 
 
 def cache_file(folders: Iterable[Folder], what: str = "") -> Path:
@@ -34,7 +34,7 @@ def open_store(place: Path | None, version: int, tables: str) -> sqlite3.Connect
         for _ in range(2):
             try:
                 _private_folder(place.parent)
-                store = _prepared(sqlite3.connect(place, timeout=_BUSY), version, tables)
+                store = _prepared(sqlite3.connect(place, timeout=BUSY_SECONDS), version, tables)
                 _tidy(place)
                 return store
             except sqlite3.OperationalError:
@@ -46,21 +46,48 @@ def open_store(place: Path | None, version: int, tables: str) -> sqlite3.Connect
 
 def _prepared(store: sqlite3.Connection, version: int, tables: str) -> sqlite3.Connection:
     try:
-        store.execute("PRAGMA journal_mode = WAL")  # readers beside a writer
-        store.execute("PRAGMA synchronous = NORMAL")  # what a power cut takes can be found out again
-        if store.execute("PRAGMA user_version").fetchone()[0] != version:
-            for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                store.execute(f'DROP TABLE "{name}"')
-            store.execute(f"PRAGMA user_version = {version}")
-        for table in tables.split(";"):
-            store.execute(table)
-        store.commit()
+        write_ahead(store)
+        if _version(store) != version:
+            _make(store, version, tables)
         if store.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the cache is damaged")
     except BaseException:
         store.close()
         raise
     return store
+
+
+def write_ahead(store: sqlite3.Connection) -> None:
+    """Let readers work beside a writer; a power cut may cost the last writes, the end of a process none.
+
+    SQLite does not wait by itself where another process does the same just now.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            store.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    store.execute("PRAGMA synchronous = NORMAL")
+
+
+def _make(store: sqlite3.Connection, version: int, tables: str) -> None:
+    """Make the tables and note their version in one step: who comes meanwhile waits, and finds them made."""
+    store.execute("BEGIN IMMEDIATE")
+    if _version(store) != version:
+        for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            store.execute(f'DROP TABLE "{name}"')
+        for table in tables.split(";"):
+            store.execute(table)
+        store.execute(f"PRAGMA user_version = {version}")
+    store.commit()
+
+
+def _version(store: sqlite3.Connection) -> int:
+    return int(store.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _remove(place: Path) -> None:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import AnyStr, NamedTuple
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Tree
@@ -18,7 +17,9 @@ from tree_sitter import Language, Node, Parser, Tree
 IMPORTS = frozenset({"import_statement", "import_from_statement", "future_import_statement"})
 _BOM = "\ufeff"
 _SKIPPED = frozenset({"comment", "line_continuation"})
-_BLOCK = 4096  # bytes compared at once, where two texts are
+_BLANKS = re.compile(r"[ \t\f]*")
+_TOKEN = re.compile(rb"\s*\S?\w*")
+_BLOCK = 4096  # bytes or characters compared at once, where two texts are
 _BOM_LINES = b"\n\n\n"  # what the parser sees in a byte order mark's place, at equal length
 
 
@@ -29,8 +30,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Syntax:
+class Syntax(NamedTuple):
     """A parsed text. Nodes count bytes, everything this class hands out counts characters."""
 
     text: str
@@ -66,8 +66,7 @@ class Syntax:
 
     def line(self, offset: int) -> int:
         """The 1-based line of a character; lines end with `\\n`, `\\r\\n` or `\\r`, as Python counts them."""
-        before = self.text[:offset]
-        return before.count("\n") + before.count("\r") - before.count("\r\n") + 1
+        return line_ends(self.text[:offset]) + 1
 
     def first_line(self, node: Node) -> int:
         """The 1-based line that a node begins on, at no cost: the parser knows it."""
@@ -95,16 +94,38 @@ class Change(NamedTuple):
     before: Span
     after: Span
     lines: int
-    structure: tuple[Span, ...]  # where in the new text something else stands now, beside `after`
+    touched: Span  # `before` and the white space behind it, which may be the indentation of what follows
+
+    @property
+    def by(self) -> int:
+        """How much longer the text became."""
+        return self.after.end - self.before.end
 
 
-def reparse(syntax: Syntax, text: str) -> tuple[Syntax, Change]:
+def changed(old: str, new: str) -> Change:
+    """How a text became another one, as one change; a line end is changed as a whole."""
+    start, end, new_end = _difference(old, new)
+    if start and old[start - 1] == "\r":
+        start -= 1
+    if old[end : end + 1] == "\n" and "\r" in (old[end - 1 : end], new[new_end - 1 : new_end]):
+        end, new_end = end + 1, new_end + 1
+    lines = line_ends(new[start:new_end]) - line_ends(old[start:end])
+    behind = _BLANKS.match(old, end)
+    touched = Span(start, behind.end() if behind else end)
+    return Change(Span(start, end), Span(start, new_end), lines, touched)
+
+
+def reparse(syntax: Syntax, text: str) -> Syntax:
     """Parse what a text became: only what the difference concerns is read again.
 
     Neither text begins with a byte order mark.
     """
     data = _read(text)
     start, end, new_end = _difference(syntax.data, data)
+    while start and _continues(syntax.data, start) | _continues(data, start):  # whole characters
+        start -= 1
+    while _continues(syntax.data, end) | _continues(data, new_end):
+        end, new_end = end + 1, new_end + 1
     first, last = (bisect_left(syntax.continuations, at) for at in (start, end))
     continuations = (
         *syntax.continuations[:first],
@@ -112,16 +133,26 @@ def reparse(syntax: Syntax, text: str) -> tuple[Syntax, Change]:
         *[at + new_end - end for at in syntax.continuations[last:]],
     )
     tree = syntax.tree.copy()
-    points = (_point(syntax.data, start), _point(syntax.data, end), _point(data, new_end))
-    tree.edit(start, end, new_end, *points)
-    made = Syntax(text, data, Parser(language()).parse(data, tree), continuations)
-    ranges = tree.changed_ranges(made.tree)
-    return made, Change(
-        Span(syntax.offset(start), syntax.offset(end)),
-        Span(made.offset(start), made.offset(new_end)),
-        points[2][0] - points[1][0],
-        tuple(Span(made.offset(each.start_byte), made.offset(each.end_byte)) for each in ranges),
-    )
+    _tell(tree, syntax.data, data, (start, end, new_end))
+    return Syntax(text, data, Parser(language()).parse(data, tree), continuations)
+
+
+def _tell(tree: Tree, old: bytes, new: bytes, change: tuple[int, int, int]) -> None:
+    """Tell a tree of a change, as one from within the token before it to the end of the token behind it.
+
+    The parser then takes over far more of what follows. Where indentation may have changed, it otherwise
+    passes over the rest of the file at once, to read all of it again: a tenfold difference at many places.
+    """
+    start, end, new_end = change
+    first = max(len(new[:start].rstrip()) - 1, 0)
+    more = _len_of_token(new, new_end)
+    points = (_point(new, first), _point(old, end + more), _point(new, new_end + more))
+    tree.edit(first, end + more, new_end + more, *points)
+
+
+def _len_of_token(data: bytes, at: int) -> int:
+    found = _TOKEN.match(data, at)
+    return found.end() - at if found else 0
 
 
 def _read(text: str) -> bytes:
@@ -139,20 +170,16 @@ def _continuations(data: bytes, start: int, end: int) -> Iterator[int]:
     return (match.start() for match in re.compile(rb"[\x80-\xbf]").finditer(data, start, end))
 
 
-def _difference(old: bytes, new: bytes) -> tuple[int, int, int]:
+def _difference(old: AnyStr, new: AnyStr) -> tuple[int, int, int]:
     """Where two texts begin to differ, and where in each of them they are the same again."""
-    start = _same(old, new, min(len(old), len(new)), lambda data, at, size: data[at : at + size])
+    start = _same(old, new, min(len(old), len(new)), lambda text, at, size: text[at : at + size])
     most = min(len(old), len(new)) - start
-    tail = _same(old, new, most, lambda data, at, size: data[len(data) - at - size : len(data) - at])
-    while start and _continues(old, start) | _continues(new, start):  # whole characters
-        start -= 1
-    while tail and _continues(old, len(old) - tail) | _continues(new, len(new) - tail):
-        tail -= 1
+    tail = _same(old, new, most, lambda text, at, size: text[len(text) - at - size : len(text) - at])
     return start, len(old) - tail, len(new) - tail
 
 
-def _same(old: bytes, new: bytes, most: int, part: Callable[[bytes, int, int], bytes]) -> int:
-    """How many bytes are the same, in blocks first: comparing byte by byte is slow in Python."""
+def _same(old: AnyStr, new: AnyStr, most: int, part: Callable[[AnyStr, int, int], AnyStr]) -> int:
+    """How much is the same, in blocks first: comparing one by one is slow in Python."""
     at, size = 0, _BLOCK
     while size:
         while at + size <= most and part(old, at, size) == part(new, at, size):
@@ -185,6 +212,16 @@ def statements(block: Node | None) -> tuple[Node, ...]:
 def start_of(text: str) -> int:
     """Where a text begins, behind a byte order mark."""
     return len(_BOM) if text.startswith(_BOM) else 0
+
+
+def line_ends(text: str) -> int:
+    """How many line ends are in a text."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def line_start(text: str, offset: int) -> int:
+    """Where the line begins that holds `offset`."""
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
 
 
 def line_end(text: str, offset: int) -> int:

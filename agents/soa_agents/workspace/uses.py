@@ -10,11 +10,12 @@ import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from tree_sitter import Node, Query, QueryCursor
 
+from soa_agents.workspace.facts import Uses
 from soa_agents.workspace.functions import with_decorators
 from soa_agents.workspace.syntax import Syntax, language
 
@@ -39,6 +40,9 @@ _PLACES = """
 (tuple_pattern (identifier) @bound)
 (list_pattern (identifier) @bound)
 (as_pattern_target (identifier) @bound)
+(typed_parameter type: (type) @type)
+(typed_default_parameter type: (type) @type)
+(assignment type: (type) @type)
 (function_definition name: (identifier) @label)
 (class_definition name: (identifier) @label)
 (keyword_argument name: (identifier) @label)
@@ -53,29 +57,6 @@ _PLACES = """
 _LETTER = r"[\w\x80-\xff]"  # the text is read as UTF-8 bytes, each as one character
 _DOTTED = re.compile(rf"{_LETTER}+(?:\.{_LETTER}+)*")
 MODULE = -1  # where the code outside functions and classes "starts"
-
-
-@dataclass(slots=True)
-class Uses:
-    """The names of one function, of a class outside its functions, or of a module outside both."""
-
-    used: set[str] = field(default_factory=set)  # dotted as written; `.name` behind any other expression
-    bound: set[str] = field(default_factory=set)
-    parameters: set[str] = field(default_factory=set)  # those that may name fixtures; they are bound too
-
-    def free(self, test: bool) -> tuple[str, ...]:
-        """What is used and not bound here; an attribute of a local is an attribute of anything."""
-        found = set(self.parameters) if test else set()
-        for name in self.used:
-            head, *rest = name.split(".")
-            if head in ("self", "cls") and rest:
-                found.add(f"{head}.{rest[0]}")
-                found.update(f".{part}" for part in rest[1:])
-            elif head in self.bound or head in self.parameters:
-                found.update(f".{part}" for part in rest)
-            else:
-                found.add(name)
-        return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +74,9 @@ def read(syntax: Syntax, owners: Iterable[Node]) -> Reading:
     """Read a file. `owners` are the `def` and `class` nodes, in file order, whose names are told apart."""
     captures = QueryCursor(_places()).captures(syntax.root)
     starts = sorted(_starts(captures, "name") - _starts(captures, "label"))
-    reader = _Reader(_bytewise(syntax), *(_starts(captures, kind) for kind in ("part", "parameter", "bound")))
+    part, parameter, bound = (_starts(captures, kind) for kind in ("part", "parameter", "bound"))
+    types = dict(_annotations(syntax, captures.get("type", ())))
+    reader = _Reader(_bytewise(syntax), part, parameter, bound, types)
     found: defaultdict[int, Uses] = defaultdict(Uses)
     first, owner = 0, MODULE
     for turn, following in _turns(owners):
@@ -128,6 +111,7 @@ class _Reader:
     part: frozenset[int]
     parameter: frozenset[int]
     bound: frozenset[int]
+    types: Mapping[int, str]  # annotations, by the offset of what is annotated
 
     def read(self, starts: Iterable[int], into: Uses) -> None:
         """Put the names at `starts` (in order) where they belong."""
@@ -141,6 +125,8 @@ class _Reader:
             name, end = found.group(), found.end()
             if not name.isascii():
                 name = name.encode("latin-1").decode("utf-8")
+            if start in self.types:
+                into.types[name] = self.types[start]
             if start in bound:
                 into.bound.add(name)
             elif start in part:
@@ -149,6 +135,15 @@ class _Reader:
                 into.parameters.add(name)
             else:
                 into.used.add(name)
+
+
+def _annotations(syntax: Syntax, types: Iterable[Node]) -> Iterator[tuple[int, str]]:
+    for each in types:
+        around = each.parent
+        name = around and (around.child_by_field_name("name") or around.child_by_field_name("left"))
+        name = name or (around and around.children[0])
+        if name and (name.type == "identifier" or syntax.source(name).startswith("self.")):
+            yield name.start_byte, syntax.source(each)
 
 
 def _turns(owners: Iterable[Node]) -> Iterator[tuple[int, int]]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from soa_agents.workspace.functions import Function, innermost
-from soa_agents.workspace.outline import DocstringPlace
+from soa_agents.workspace.functions import Function
+from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file
 
 from soa_server.lsp.documents import Outline
 
 
-@dataclass(frozen=True, slots=True)
-class OurDiagnostic:
+class OurDiagnostic(NamedTuple):
     """One of our own diagnostics as the client sent it back: where it begins and its tests."""
 
     offset: int
     nodeids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cursor:
     """What a request for code actions is about. `jobs` are those running in the document, newest last."""
 
@@ -30,20 +30,20 @@ class Cursor:
     diagnostics: tuple[OurDiagnostic, ...] = ()
     jobs: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def function(self) -> Function | None:
         """The innermost function that holds the cursor; before a line's first word, the word counts too."""
-        found = innermost(self.outline.functions, self.offset)
+        found = self.outline.function_at(self.offset)
         if found is not None:
             return found
         lines = self.outline.lines
         first, _ = lines.line_span(lines.position(self.offset)[0])
-        return innermost(self.outline.functions, first) if self.offset < first else None
+        return self.outline.function_at(first) if self.offset < first else None
 
-    @property
-    def docstring(self) -> DocstringPlace | None:
-        """The docstring that holds the cursor."""
-        return self.outline.docstring_at(self.offset)
+    @cached_property
+    def documented(self) -> FunctionId | None:
+        """What the docstring is of that holds the cursor."""
+        return self.outline.documented_at(self.offset)
 
     @property
     def in_tests(self) -> bool:
@@ -51,8 +51,7 @@ class Cursor:
         return is_test_file(self.outline.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """A code action: its command gets `argument` as its one object. `fixes` are diagnostics by place."""
 
     kind: str
@@ -62,8 +61,7 @@ class Action:
     fixes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Disabled:
+class Disabled(NamedTuple):
     """An action that cannot be had here, shown to a person who asked for it, with the reason."""
 
     kind: str
@@ -71,8 +69,7 @@ class Disabled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(NamedTuple):
     """What an action would be run with. `more` goes behind the title."""
 
     argument: dict[str, Any]
@@ -83,8 +80,7 @@ class Offered:
 Offer = Callable[[Cursor], Iterator[Offered]]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One kind of action.
 
     Where `offers` yields nothing, `reason` says why.
@@ -118,20 +114,20 @@ def _fix(cursor: Cursor) -> Iterator[Offered]:
     if cursor.in_tests:  # a test without a suspect: there is nothing that SoA may rewrite
         return
     for index, diagnostic in enumerate(cursor.diagnostics):
-        function = innermost(cursor.outline.functions, diagnostic.offset)
+        function = cursor.outline.function_at(diagnostic.offset)
         if function is not None and diagnostic.nodeids:
             more = f" ({len(diagnostic.nodeids)} failing tests)"
             yield Offered(_target(cursor, function.id.qualname), (index,), more)
 
 
 def _stubs(cursor: Cursor) -> Iterator[Offered]:
-    place = cursor.docstring
-    if place is not None and not cursor.in_tests:
-        yield Offered(_target(cursor, place.id.qualname))
+    documented = cursor.documented
+    if documented is not None and not cursor.in_tests:
+        yield Offered(_target(cursor, documented.qualname))
 
 
 def _file(cursor: Cursor) -> Iterator[Offered]:
-    if any(function.is_stub for function in cursor.outline.functions) and not cursor.in_tests:
+    if cursor.outline.live.has_stubs and not cursor.in_tests:
         document = cursor.outline.document
         yield Offered({"uri": document.uri, "version": document.version})
 

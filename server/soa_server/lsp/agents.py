@@ -14,23 +14,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from soa_agents.verify.testmap import as_seen
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import Folder, Snapshot, is_test_file, read_text
-from soa_agents.workspace.store import cache_file
 
 from soa_server.lsp.diagnostics import Diagnostics
 from soa_server.lsp.documents import Documents, path_of
 from soa_server.lsp.supervisor import INDEXER, ask_indexer, run_indexer
+from soa_server.lsp.watching import Watcher
 
 MOMENT = 0.3  # seconds that a hover may wait
 SETTLED = 1.0  # seconds without a further change on the disk before it is read again
 CALM = 3.0  # seconds that a session has to itself before anything is indexed that nobody asked for
-UNWATCHED = 5.0  # seconds that an index is believed in where no client tells of changes
+UNWATCHED = 5.0  # seconds that an index is believed in where nobody tells of changes
 
 Agent = dict[str, Any]
 Folders = tuple[Folder, ...]
+Stub = tuple[str, str, int]  # path, qualified name, 1-based line
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class Agents:
         self._diagnostics = diagnostics
         self._exclude = exclude
         self.watched = False  # does the client tell of changes on the disk?
+        self._watcher: Watcher | None = None  # ours, where it does not
         self._indexing: dict[Folders, asyncio.Task[None]] = {}
         self._indexed: dict[Folders, float] = {}  # when
         self._changes = 0  # on the disk, as far as we were told
@@ -55,6 +56,9 @@ class Agents:
         self._waiting: dict[Folders, None] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, dict[str, Agent]] = {}
+        self._stubs: dict[Folders, tuple[Stub, ...]] = {}
+        self._asked: object = None  # the last question about texts that are not saved
+        self._answered: list[Agent] = []
 
     async def answer(self, uri: str) -> dict[str, Any]:
         """The agents of one file, or of the whole workspace for an empty URI."""
@@ -66,11 +70,11 @@ class Agents:
             return {"agents": [], "complete": True}
         complete = self._is_indexed(folders)
         self.index(folders)
-        found = await self._known(snapshot, under)
+        found = await self._known(snapshot, under, complete)
         open_now = self._outlines(snapshot, under)
         agents = list(_laid_over(found, open_now))
         if under is not None:  # of a whole workspace it would take a second
-            agents = await asyncio.to_thread(as_seen, agents, cache_file(folders, "tests"), snapshot.text)
+            agents = await asyncio.to_thread(_as_seen, agents, folders, snapshot)
         return {"agents": [self._with_status(agent) for agent in agents], "complete": complete}
 
     async def of_file(self, uri: str) -> Mapping[str, Agent]:
@@ -80,6 +84,13 @@ class Agents:
             looking = self._looking[uri] = asyncio.create_task(self._look(uri))
         await asyncio.wait({looking}, timeout=MOMENT)
         return self._seen.get(uri, {})
+
+    async def stubs(self, folders: Folders) -> tuple[Stub, ...]:
+        """The stubs of a workspace as they were last indexed, if need be by an earlier session."""
+        self.index(folders)
+        if folders not in self._stubs:
+            self._stubs[folders] = await asyncio.to_thread(_kept_stubs, _cache(folders))
+        return self._stubs[folders]
 
     def stale(self) -> None:
         """Files changed on the disk: they are read again once it is quiet, if anybody asked before."""
@@ -109,33 +120,62 @@ class Agents:
             self._indexing[folders] = asyncio.create_task(self._run(folders))
 
     async def close(self) -> None:
-        """End the indexer."""
+        """End the indexer, and the watcher of files."""
         if self._due is not None:
             self._due.cancel()
         tasks = [*self._indexing.values(), *self._looking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._watcher is not None:
+            await self._watcher.end()
+
+    async def _watch(self, folders: Folders) -> None:
+        """Have the folders watched where the client does not; never what lies beside a lone file."""
+        roots = tuple(_roots(folders))
+        if self.watched or folders != self._documents.folders:
+            return
+        before = self._watcher
+        if before is None or before.roots != roots:
+            self._watcher = Watcher(roots, self.stale)
+            if before is not None:
+                await before.end()
+
+    def _is_watched(self, folders: Folders) -> bool:
+        own = self._watcher is not None and self._watcher.is_watching
+        return self.watched or (own and folders == self._documents.folders)
 
     def _is_indexed(self, folders: Folders) -> bool:
         if not folders:
             return True
         at = self._indexed.get(folders)
-        return at is not None and (self.watched or time.monotonic() < at + UNWATCHED)
+        return at is not None and (self._is_watched(folders) or time.monotonic() < at + UNWATCHED)
 
-    async def _known(self, snapshot: Snapshot, under: str | None) -> list[Agent]:
-        """The indexer's word: from its tables, or by a question where open documents differ from the disk."""
-        cache = cache_file(snapshot.folders)
+    async def _known(self, snapshot: Snapshot, under: str | None, complete: bool) -> list[Agent]:
+        """What was found last, while it still holds or an index is being made; else the indexer is asked."""
         unsaved = await asyncio.to_thread(_unsaved, snapshot)
-        if not unsaved:
-            return await asyncio.to_thread(_kept, cache, under)
+        cache = _cache(snapshot.folders)
+        kept, current = await asyncio.to_thread(_kept, cache, under)
+        if not complete or (current and not unsaved):
+            return kept
         question = {"buffers": unsaved, "under": under}
+        asked = (snapshot.folders, self._indexed.get(snapshot.folders), question)
+        if asked == self._asked:
+            return self._answered
         try:
             found: list[Agent] = await ask_indexer(INDEXER, cache, _roots(snapshot.folders), question)
-            return found
         except (OSError, ValueError) as error:
             logger.warning("the indexer did not answer: %s", error)
-            return await asyncio.to_thread(_kept, cache, under)
+            return kept
+        if under is not None:  # of a whole workspace it would take much room
+            self._asked, self._answered = asked, found
+        return found
+
+    def _options(self, folders: Folders) -> list[str]:
+        """What is left out, and the files whose agents are likely to be asked for."""
+        buffers = self._documents.snapshot(folders).buffers
+        wanted = [f"--open={path}" for path in buffers if path.endswith(".py") and not is_test_file(path)]
+        return [*(f"--exclude={pattern}" for pattern in self._exclude()), *wanted]
 
     def _outlines(self, snapshot: Snapshot, under: str | None) -> dict[str, tuple[Function, ...]]:
         """The functions of the open documents asked about, test modules left out."""
@@ -164,10 +204,12 @@ class Agents:
     async def _run(self, folders: Folders) -> None:
         changes = self._changes
         try:
-            await run_indexer(INDEXER, cache_file(folders), _roots(folders), self._exclude())
+            await self._watch(folders)
+            await run_indexer(INDEXER, _cache(folders), _roots(folders), self._options(folders))
         except OSError as error:
             logger.warning("the indexer could not be started: %s", error)
         else:
+            self._stubs[folders] = await asyncio.to_thread(_kept_stubs, _cache(folders))
             if changes == self._changes:
                 self._indexed[folders] = time.monotonic()
         finally:
@@ -180,10 +222,32 @@ def _roots(folders: Folders) -> list[Path]:
     return [folder.root for folder in folders]
 
 
-def _kept(cache: Path, under: str | None) -> list[Agent]:
-    from soa_agents.workspace.mapping import kept_agents  # here, because nobody asks before `initialize`
+# What follows imports where it is used: nobody asks for it before `initialize` is answered.
+
+
+def _kept(cache: Path, under: str | None) -> tuple[list[Agent], bool]:
+    from soa_agents.workspace.mapping import kept_agents
 
     return kept_agents(cache, under)
+
+
+def _kept_stubs(cache: Path) -> tuple[Stub, ...]:
+    from soa_agents.workspace.mapping import kept_stubs
+
+    return kept_stubs(cache)
+
+
+def _as_seen(agents: list[Agent], folders: Folders, snapshot: Snapshot) -> list[Agent]:
+    """The agents with the tests that were seen to run them."""
+    from soa_agents.verify.testmap import as_seen
+
+    return as_seen(agents, _cache(folders, "tests"), snapshot.text)
+
+
+def _cache(folders: Folders, what: str = "") -> Path:
+    from soa_agents.workspace.store import cache_file
+
+    return cache_file(folders, what)
 
 
 def _unsaved(snapshot: Snapshot) -> dict[str, str]:

@@ -51,7 +51,7 @@ async def offer(job: Job, result: JobResult, documents: Documents, person: Perso
         return Outcome(None, sentence, keep(job.id, result))
     snapshot = Snapshot(job.snapshot.folders)
     if preview:
-        job.progress.report("waiting for you to look at the preview")
+        job.progress.report("waiting for your review")
     if preview and not person.client.annotations and not await _agreed(job, result, person):
         return Outcome(
             None,

@@ -15,13 +15,21 @@ from soa_server.lsp.from_lsp import plain
 from soa_server.lsp.person import Person
 from soa_server.settings import Layers, Resolved, resolve, user_file
 
+ANSWER = 20.0  # seconds that a client has to say its settings: an editor may first start another extension
+
+UNANSWERED = (
+    "The editor did not answer when it was asked for SoA's settings, so those of the environment and of "
+    "pyproject.toml are used; change a setting or restart the server to have it asked again."
+)
+
 
 class Configuration:
     """Asks the client when it may be asked, else takes what it pushes; a problem is told once."""
 
-    def __init__(self, person: Person, documents: Documents) -> None:
+    def __init__(self, person: Person, documents: Documents, patience: float = ANSWER) -> None:
         self._person = person
         self._documents = documents
+        self._patience = patience
         self._given: dict[str, Mapping[str, Any]] = {}  # by folder URI, "" for all
         self._python: dict[str, Any] = {}  # the section of other Python servers, by folder URI as `_given`
         self._told: set[str] = set()
@@ -51,9 +59,15 @@ class Configuration:
         return chosen(section, root) or chosen(options, root)
 
     async def folder(self, root: Path | None) -> Resolved:
-        """The settings of a folder, once the client has answered."""
+        """The settings of a folder, once the client has answered.
+
+        A client that loses the question is told so, and what is known without it holds.
+        """
         if self._refreshing is not None:
-            await asyncio.shield(self._refreshing)
+            done, _ = await asyncio.wait({self._refreshing}, timeout=self._patience)
+            if not done:
+                self._refreshing = None  # a late answer still counts, but nobody waits for it
+                self._person.tell(UNANSWERED, warning=True)
         return self._read(root)
 
     def now(self, root: Path | None) -> Resolved:

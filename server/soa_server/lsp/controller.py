@@ -21,20 +21,17 @@ from soa_agents.workspace.snapshot import Snapshot
 from soa_server.lsp import sentences, to_lsp
 from soa_server.lsp.apply import Outcome, keep, offer, remember, undo
 from soa_server.lsp.chat import Chat
-from soa_server.lsp.configuration import Configuration
-from soa_server.lsp.diagnostics import Diagnostics
-from soa_server.lsp.documents import Documents, file_of
+from soa_server.lsp.documents import file_of
 from soa_server.lsp.ending import Ending, tell
 from soa_server.lsp.jobs import (
     Job,
-    Jobs,
     Request,
     claim_name,
     folders_of,
     taken_up,
 )
-from soa_server.lsp.person import Person
 from soa_server.lsp.progress import Progress
+from soa_server.lsp.session import Session
 from soa_server.lsp.starting import start_of
 from soa_server.lsp.supervisor import Engine
 
@@ -49,16 +46,15 @@ logger = logging.getLogger(__name__)
 class Controller:
     """Owns the running jobs and the engine."""
 
-    def __init__(self, person: Person, documents: Documents, engine: Sequence[str]) -> None:
-        self.person = person
-        self.documents = documents
-        self.configuration = Configuration(person, documents)
-        self.diagnostics = Diagnostics(documents)
-        self.jobs = Jobs()
-        self.said: dict[str, str] = {}  # how the last job on a function ended
+    def __init__(self, session: Session, engine: Sequence[str]) -> None:
+        self.person = session.person
+        self.documents = session.documents
+        self.configuration = session.configuration
+        self.diagnostics = session.diagnostics
+        self.jobs = session.jobs
         self._complaints: dict[str, str] = {}  # of quiet jobs, by target
         self._engine = Engine(engine, self._hear, self._engine_died)
-        self.chat = Chat(person, self._engine.post)
+        self.chat = Chat(self.person, self._engine.post)
         self.on_loss: Callable[[Collection[str]], None] = lambda job_ids: None  # when the engine died
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -235,7 +231,7 @@ class Controller:
         self.jobs.remove(job)
         if "::" in job.target:
             said = update.message or sentences.finished(update, job.request.name, len(job.agents))
-            self.said[claim_name(job.snapshot, job.target)] = said
+            self.jobs.said[claim_name(job.snapshot, job.target)] = said
         self.person.notify(JOB, wire.params(update))
         job.progress.end(update.message)
         if not job.handed_over and update.state != "cancelled" and self._is_news(job, update):
@@ -288,7 +284,6 @@ class Controller:
 
     async def close(self) -> None:
         """End the engine and everything that waits."""
-        self.person.close()
         self.chat.close()
         await self._engine.close()
         for task in self._tasks:

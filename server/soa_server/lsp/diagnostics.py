@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from soa_agents.errors import UsageError
-from soa_agents.swarm.job import TestDiagnostic
 from soa_agents.workspace.functions import functions
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import Snapshot
@@ -15,11 +15,13 @@ from soa_agents.workspace.snapshot import Snapshot
 from soa_server.lsp.documents import Documents, canonical
 from soa_server.lsp.lines import LineIndex
 
+if TYPE_CHECKING:
+    from soa_agents.swarm.job import TestDiagnostic
+
 Place = tuple[int, int, int, int]  # line, character, end line, end character, in the agreed encoding
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(NamedTuple):
     """Where an assertion failed."""
 
     uri: str
@@ -27,14 +29,14 @@ class Related:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failing:
+class Failing(NamedTuple):
     """One diagnostic: the tests that fail because of one function, or one test without a suspect."""
 
     range: Place
     message: str
     nodeids: tuple[str, ...]
     related: tuple[Related, ...] = ()
+    qualname: str = ""  # of the function; none of a test
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Diagnostics:
     documents: Documents
     proven: set[str] = field(default_factory=set)
     _failures: dict[str, tuple[TestDiagnostic, Snapshot]] = field(default_factory=dict)
-    _shown: frozenset[str] = frozenset()
+    shown: Mapping[str, tuple[Failing, ...]] = field(default_factory=dict)  # by URI, as last told
 
     def update(
         self, failures: Iterable[TestDiagnostic], passing: Iterable[str], snapshot: Snapshot
@@ -55,8 +57,8 @@ class Diagnostics:
         for failure in failures:
             self._failures[failure.nodeid] = (failure, Snapshot(snapshot.folders))
         shown = self._by_uri()
-        cleared = dict.fromkeys(self._shown - shown.keys(), ())
-        self._shown = frozenset(shown)
+        cleared = dict.fromkeys(self.shown.keys() - shown.keys(), ())
+        self.shown = shown
         return {**cleared, **shown}
 
     def suspects(self) -> frozenset[str]:
@@ -96,7 +98,9 @@ class Diagnostics:
         more = f" (and {len(members) - 1} more)" if len(members) > 1 else ""
         message = f"{_test(members[0][0].nodeid)} fails: {members[0][0].message}{more}"
         nodeids = tuple(failure.nodeid for failure, _ in members)
-        return target[0], Failing(target[1], message, nodeids, tuple(r for r in related if r is not None))
+        suspect = qualname if members[0][0].suspect else ""
+        known = tuple(each for each in related if each is not None)
+        return target[0], Failing(target[1], message, nodeids, known, suspect)
 
     def _locate(self, function: FunctionId, snapshot: Snapshot) -> tuple[str, Place] | None:
         """The URI and the range of a function's name; the file's first line when it is not found there."""

@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from soa_agents.errors import Refused
 from soa_agents.workspace.functions import Function
+from soa_agents.workspace.glimpse import glimpse
+from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.live import Live, followed, opened
-from soa_agents.workspace.outline import DocstringPlace, docstring_at
+from soa_agents.workspace.outline import documented_at
 from soa_agents.workspace.snapshot import Folder, Snapshot, open_folders
 
 from soa_server.lsp.lines import MARK, Encoding, LineIndex
@@ -24,6 +27,7 @@ from soa_server.lsp.lines import MARK, Encoding, LineIndex
 Position = tuple[int, int]  # a line and code units in it
 Edit = tuple[tuple[Position, Position] | None, str]
 
+LONG = 80_000  # characters; reading a longer text takes a parser most of what a first answer may take
 _DRIVE = re.compile(r"^/[A-Za-z]:")
 
 
@@ -48,8 +52,7 @@ def path_of(uri: str) -> Path | None:
     return Path(path[1:] if os.name == "nt" and _DRIVE.match(path) else path)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """An open document. `uri` is the client's own spelling, `path` None where no file stands behind it.
 
     `marked`: the client's text begins with a byte order mark, which `text` leaves out.
@@ -72,8 +75,7 @@ class Document:
         return self.language == "python" or (self.path is not None and self.path.suffix == ".py")
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """What stands in a document: its lines, functions and docstrings. Ids carry the name `path`."""
 
     document: Document
@@ -86,9 +88,13 @@ class Outline:
         """The functions, in file order; none is lost while another is being typed."""
         return self.live.functions
 
-    def docstring_at(self, offset: int) -> DocstringPlace | None:
-        """The docstring that holds the character `offset`."""
-        return docstring_at(self.path, self.live.syntax, self.functions, offset)
+    def function_at(self, offset: int) -> Function | None:
+        """The innermost function that holds the character `offset`."""
+        return self.live.function_at(offset)
+
+    def documented_at(self, offset: int) -> FunctionId | None:
+        """What the docstring is of that holds the character `offset`."""
+        return documented_at(self.live, offset)
 
 
 @dataclass(slots=True)
@@ -175,6 +181,20 @@ class Documents:
             self._outlines[key] = outline
             self._first.pop(key, None)
         return outline
+
+    def glimpse(self, document: Document, line: int) -> Outline:
+        """The outline, or of a long text that nobody has read yet what stands around a line of it."""
+        key = canonical(document.uri)
+        if len(document.text) >= LONG and key not in self._outlines:
+            lines, path = document.lines(self.encoding), self._name(document)
+            live = glimpse(path, document.text, lines.line_span(line)[0])
+            if live is not None:
+                return Outline(document, path, lines, live)
+        return self.outline(document)
+
+    def is_read(self, document: Document) -> bool:
+        """Is its outline known already?"""
+        return canonical(document.uri) in self._outlines
 
     def folders_for(self, disk: Path) -> tuple[Folder, ...]:
         """The workspace that a file belongs to.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.ids import FunctionId
@@ -18,8 +17,7 @@ _STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of a function: its entry of `soa/agents`, its failing tests, its last job's sentence."""
 
     agent: Mapping[str, Any] | None = None

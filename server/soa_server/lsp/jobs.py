@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from soa_agents.errors import TargetBusy, UsageError
-from soa_agents.swarm.job import JobKind, StartJob
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import Folder, Snapshot
 
 from soa_server.lsp.documents import Document, canonical
 from soa_server.lsp.progress import Progress
 from soa_server.settings import Resolved
+
+if TYPE_CHECKING:
+    from soa_agents.swarm.job import JobKind, StartJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,9 @@ class Job:
 
 @dataclass(slots=True)
 class Jobs:
-    """Every job that has not ended."""
+    """Every job that has not ended; `said` is how the last one on a function ended, by its claim's name."""
 
+    said: dict[str, str] = field(default_factory=dict)
     _running: dict[str, Job] = field(default_factory=dict)
 
     def add(self, job: Job) -> None:
@@ -94,6 +98,11 @@ class Jobs:
     def in_document(self, uri: str) -> tuple[str, ...]:
         """Ids of the jobs that were started in a document."""
         return tuple(job.id for job in self.all() if canonical(job.request.uri) == canonical(uri))
+
+    def written_in(self, disk: Path) -> frozenset[str]:
+        """The functions of a file that running jobs may write, by qualified name."""
+        claims = (claim.rpartition("::") for job in self.all() for claim in job.claims)
+        return frozenset(qualname for path, _, qualname in claims if path == disk.as_posix())
 
     def claim(self, job: Job, names: Iterable[str]) -> None:
         """Claim functions for a job; raises `TargetBusy` when another job has one of them."""

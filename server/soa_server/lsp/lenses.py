@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from soa_agents.workspace.functions import Function
 from soa_agents.workspace.snapshot import is_test_file
@@ -12,8 +11,7 @@ from soa_agents.workspace.snapshot import is_test_file
 from soa_server.lsp.documents import Outline
 
 
-@dataclass(frozen=True, slots=True)
-class Lens:
+class Lens(NamedTuple):
     """One lens over a function's name: `start` and `end` count characters, `argument` is the command's."""
 
     start: int

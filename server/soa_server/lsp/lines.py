@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
@@ -22,8 +21,7 @@ _CODECS: dict[Encoding, tuple[str, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LineIndex:
+class LineIndex(NamedTuple):
     """The lines of one text. `encoding` is what the client and the server agreed on.
 
     `lead` are the code units that the first line has before the text, a byte order mark's where the client

@@ -54,6 +54,7 @@ class Person:
         try:
             return await asyncio.shield(answer)  # its late answer still finds a place
         except asyncio.CancelledError:
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody reads it
             self.notify(types.CANCEL_REQUEST, types.CancelParams(id=request))
             raise
 

@@ -11,10 +11,9 @@ import sys
 import threading
 from collections.abc import Sequence
 
-import psutil
 from pygls.io_ import StdoutWriter, run_async
 
-from soa_server.lsp.app import SHUTDOWN_SECONDS, Server, create_server
+from soa_server.lsp.app import Server, create_server
 
 PARENT_SECONDS = 1.0  # between two looks whether the client's process lives
 
@@ -83,11 +82,7 @@ async def _serve(server: Server, reader: asyncio.StreamReader) -> int:
     connection.cancel()
     watching.cancel()
     await asyncio.gather(connection, watching, return_exceptions=True)
-    server.saving.close()
-    server.resuming.close()
-    await server.controller.cancel_all(SHUTDOWN_SECONDS)
-    await server.agents.close()
-    await server.controller.close()
+    await server.close()
     return code
 
 
@@ -107,14 +102,17 @@ def _feed(incoming: int, reader: asyncio.StreamReader) -> None:
 
 async def _watch(server: Server) -> None:
     """End the server when the client's process is gone; there is no event for that, only looking."""
-    process_id = server.person.client.process_id
-    while process_id is None or _lives(process_id):
+    while True:
         await asyncio.sleep(PARENT_SECONDS)
         process_id = server.person.client.process_id
+        if process_id is not None and not _lives(process_id):
+            break
     server.finish(1)
 
 
 def _lives(process_id: int) -> bool:
+    import psutil  # here, because `initialize` does not wait for it
+
     try:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.AccessDenied:

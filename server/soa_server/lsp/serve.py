@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +19,11 @@ def serve_stdio(engine: Sequence[str] | None = None) -> int:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    gc.disable()  # what is imported stays: searching it for garbage would make every start slower
     from soa_server.lsp.running import run_stdio
 
+    gc.freeze()
+    gc.enable()
     return run_stdio(incoming, outgoing, engine)
 
 

@@ -123,10 +123,9 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 async def run_indexer(
-    command: Sequence[str], cache: Path, folders: Sequence[Path], exclude: Sequence[str] = ()
+    command: Sequence[str], cache: Path, folders: Sequence[Path], options: Sequence[str] = ()
 ) -> None:
     """Bring the index's cache up to the disk in a child process that ends by itself."""
-    options = [f"--exclude={pattern}" for pattern in exclude]
     await _run([*command, "--cache", str(cache), *options, *map(str, folders)], None)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lsprotocol import types
-from soa_agents.patch import Edit, Patch
 from soa_agents.workspace.snapshot import Snapshot
 
 from soa_server.lsp import hovers
@@ -17,6 +18,10 @@ from soa_server.lsp.documents import Document, Documents
 from soa_server.lsp.from_lsp import FAILED, SOURCE, Client
 from soa_server.lsp.lenses import Lens
 from soa_server.lsp.lines import LineIndex
+from soa_server.lsp.symbols import Place, Symbol
+
+if TYPE_CHECKING:
+    from soa_agents.patch import Edit, Patch
 
 
 def code_action(
@@ -49,6 +54,27 @@ def code_lens(lens: Lens, lines: LineIndex) -> types.CodeLens:
     """A lens over a function's name, with its command."""
     command = types.Command(title=lens.title, command=lens.command, arguments=[lens.argument])
     return types.CodeLens(range=span_range(lines, lens.start, lens.end), command=command)
+
+
+def document_symbol(symbol: Symbol, lines: LineIndex) -> types.DocumentSymbol:
+    """A function with what SoA says of it."""
+    return types.DocumentSymbol(
+        name=symbol.qualname,
+        detail=symbol.detail,
+        kind=types.SymbolKind.Method if symbol.is_method else types.SymbolKind.Function,
+        range=span_range(lines, *symbol.span),
+        selection_range=span_range(lines, *symbol.name),
+    )
+
+
+def workspace_symbol(place: Place) -> types.SymbolInformation:
+    """A function somewhere, with what SoA says of it."""
+    return types.SymbolInformation(
+        name=place.qualname,
+        kind=types.SymbolKind.Function,
+        location=types.Location(uri=place.uri, range=_place(place.range)),
+        container_name=place.detail,
+    )
 
 
 def hover(markdown: str, place: types.Range, client: Client) -> types.Hover:
@@ -122,28 +148,78 @@ def workspace_edit(
 
 
 def _by_file(patch: Patch, files: Mapping[str, Target]) -> list[tuple[Target, list[Edit]]]:
-    return [(files[path], _joined(e for e in patch.edits if e.path == path)) for path in patch.paths]
+    apart = (
+        _apart([e for e in patch.edits if e.path == path], files[path].lines.text) for path in patch.paths
+    )
+    return [(files[path], edits) for path, edits in zip(patch.paths, apart, strict=True)]
 
 
-def _joined(edits: Iterable[Edit]) -> list[Edit]:
-    """Edits that begin at different places: what goes in where another edit begins becomes part of that one.
+def _apart(edits: Iterable[Edit], text: str) -> list[Edit]:
+    """The same change by edits that begin at different places, one for each function wherever that can be.
 
-    The protocol allows insertions before a replacement at one place, but not every client keeps their order.
+    The protocol allows insertions before a replacement at one place, but not every client keeps their order,
+    and what is joined to one edit cannot be ticked by halves in a preview.
     """
     found: list[Edit] = []
-    for edit in edits:
-        if found and found[-1].start == edit.start:
-            before = found.pop()
-            names = ", ".join(name for name in (before.function, edit.function) if name)
-            edit = replace(edit, new=before.new + edit.new, function=names)
-        found.append(edit)
+    for _, group in groupby(edits, key=lambda edit: edit.start):
+        floor = max(found[-1].end, found[-1].start + 1) if found else 0
+        found += _spread(list(group), text, floor)
     return found
+
+
+def _spread(here: list[Edit], text: str, floor: int) -> list[Edit]:
+    """Edits of one place, each at a place of its own that does not lie before `floor`.
+
+    A replacement begins behind what it leaves as it is, and insertions go before the line breaks in front of
+    the place; those that find no place any more are joined.
+    """
+    start = here[0].start
+    if len(here) > 1:
+        here[-1] = _shortened(here[-1], text)
+    placed: list[tuple[int, Edit]] = []  # where each goes, the last first
+    free: int | None = start
+    for edit in reversed(here):
+        if edit.start > start:
+            placed.append((edit.start, edit))
+        elif free is not None and edit.new.endswith(text[free:start]):
+            placed.append((free, edit))
+            free = _before_break(text, free, floor)
+        else:
+            place, later = placed.pop()
+            label = f"{_label(edit)}, {_label(later)}"
+            placed.append((place, replace(later, new=edit.new + later.new, function=label)))
+            free = None
+    return [_moved(edit, place, text) for place, edit in reversed(placed)]
+
+
+def _shortened(edit: Edit, text: str) -> Edit:
+    """A replacement without the characters at its beginning that stay; never cut inside a line break."""
+    pairs = zip(text[edit.start : edit.end - 1], edit.new, strict=False)
+    same = "".join(old for old, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)).rstrip("\r")
+    return replace(edit, start=edit.start + len(same), new=edit.new[len(same) :])
+
+
+def _before_break(text: str, offset: int, floor: int) -> int | None:
+    """Where the line break in front of a line's start begins, unless that lies before `floor`."""
+    size = 2 if text[:offset].endswith("\r\n") else int(text[:offset].endswith(("\r", "\n")))
+    return offset - size if size and offset - size >= floor else None
+
+
+def _moved(edit: Edit, place: int, text: str) -> Edit:
+    """An insertion before what it ends with too: the text after it is the same."""
+    passed = text[place : edit.start]
+    kept = edit.new[: len(edit.new) - len(passed)]
+    return replace(edit, start=place, end=place, new=passed + kept) if passed else edit
+
+
+def _label(edit: Edit) -> str:
+    return edit.function or {"import": "imports", "tests": "new tests"}.get(edit.group, edit.group)
 
 
 def _annotated(
     edit: Edit, place: types.Range, annotations: dict[str, types.ChangeAnnotation], confirm: bool
 ) -> types.AnnotatedTextEdit:
-    label = edit.function or {"import": "imports", "tests": "new tests"}.get(edit.group, edit.group)
+    label = _label(edit)
     key = f"{edit.path}::{label}"
     description = {"tests": "SoA: new tests", "stub": "SoA: new stubs"}.get(edit.group, "SoA: code")
     annotations[key] = types.ChangeAnnotation(
