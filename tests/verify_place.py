@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -48,8 +49,8 @@ def environment(place: Path, *further: Path, with_pytest: bool = True) -> Path:
 
 @cache
 def own_python() -> Interpreter:
-    """The interpreter that runs these tests, asked once."""
-    return find(Path(__file__).parent, sys.executable, {})
+    """The interpreter that runs these tests, or the one named in SOA_TEST_PYTHON, asked once."""
+    return find(Path(__file__).parent, os.environ.get("SOA_TEST_PYTHON", sys.executable), {})
 
 
 def runner(

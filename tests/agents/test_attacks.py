@@ -16,6 +16,7 @@ import platformdirs
 import psutil
 import pytest
 import soa_agents
+from soa_agents.errors import NoSandbox
 from soa_agents.verify import attacks, intrusions, probe
 from soa_agents.verify.decoys import decoys
 from soa_agents.verify.ladder import Ladder
@@ -68,6 +69,23 @@ def tried_by_an_ordinary_user() -> dict[Layer, probe.Tried] | str:
         return dict(zip(LEVELS, found, strict=True))
     finally:
         shutil.rmtree(place)
+
+
+def test_a_long_name_of_the_folder_for_temporary_files_hides_no_attack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    assert probe.attack("namespaces") == tried("namespaces")
+
+
+def test_where_there_is_no_room_for_what_is_attacked_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    with pytest.raises(NoSandbox, match="SoA cannot write to /dev/full"):
+        probe.attack("namespaces")
 
 
 def _may_run(python: str) -> bool:

@@ -107,13 +107,14 @@ def test_the_engines_death_ends_the_run(tmp_path: Path, temporary: Path) -> None
     text = f"import time\ndef test_x():\n    open({marker!r}, 'w'); time.sleep(60)\n"
     root = written(tmp_path, {"test_x.py": text})
     program = (
-        "import asyncio, sys\nsys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\n"
+        "import asyncio, sys, threading\nsys.path.insert(0, sys.argv[1])\nfrom pathlib import Path\n"
         "from verify_place import EVERYTHING, runner\n"
+        "for _ in range(30): threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "asyncio.run(runner(Path(sys.argv[2]), seconds=60).run({}, EVERYTHING))\n"
     )
     engine = psutil.Popen([sys.executable, "-c", program, str(Path(__file__).parents[1]), str(root)])
-    family: list[psutil.Process] = []
-    while not any("-m" in p.cmdline() and "pytest" in p.cmdline() for p in family):
+    family: dict[psutil.Process, list[str]] = {}
+    while not any("-m" in words and "pytest" in words for words in family.values()):
         assert engine.poll() is None
         family = running(engine)
     engine.kill()
@@ -123,12 +124,12 @@ def test_the_engines_death_ends_the_run(tmp_path: Path, temporary: Path) -> None
     assert not list(temporary.iterdir())
 
 
-def running(process: psutil.Process) -> list[psutil.Process]:
+def running(process: psutil.Process) -> dict[psutil.Process, list[str]]:
+    """What it started, with their command lines; nothing when one of them ends meanwhile."""
     try:
-        found = process.children(recursive=True)
-        return [p for p in found if p.cmdline()]
+        return {each: words for each in process.children(recursive=True) if (words := each.cmdline())}
     except psutil.Error:
-        return []
+        return {}
 
 
 PROJECT = {

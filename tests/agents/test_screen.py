@@ -20,6 +20,22 @@ def test_a_cheat_is_flagged_where_it_stands(cheat: Cheat) -> None:
         assert any(flag.line == line and words in flag.why for flag in found), found
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("'_get' + 'frame'", "caller"),
+        ("'_get' + 'frame' + name", "caller"),
+        ("('_get' + 'frame') * 1", "caller"),
+        ("'_' + ('get' + 'frame')", "caller"),
+        (" + ".join(["'x'"] * 9_000), "too deeply"),
+    ],
+)
+def test_texts_that_are_put_together(text: str, why: str) -> None:
+    """Each beginning of a sum is looked at, and a sum as long as the parser can bear ends in no traceback."""
+    assert any(why in flag.why for flag in screen(f"def f(name):\n    return g({text})\n"))
+    assert not screen("def f():\n    return " + " + ".join(["'x'"] * 2_000) + "\n")
+
+
 HONEST = """
 def __eq__(self, other):
     return isinstance(other, A) and self.x == other.x

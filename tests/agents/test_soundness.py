@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from soa_agents.verify.listing import listed, starred
-from soa_agents.verify.soundness import Refused, changes, names_added, outline
+from soa_agents.verify.soundness import Refused, changes, first_line, names_added, outline
 
 OLD = '''"""A module."""
 
@@ -89,6 +89,12 @@ CASES = {
         'def first(value):\n    """Say it."""\n    return value\n', "", refused="taken away"
     ),
     "async": Case("def first", "async def first", refused="runs while importing"),
+    "above the docstring": Case('"""A module', 'import re\n"""A module', refused="above a docstring"),
+    "a method above a docstring": Case(
+        "    def take(self):",
+        "    class In:\n        pass\n    def take(self):",
+        refused="runs while importing",
+    ),
     "everything": Case("from functools", "from re import *\nfrom functools", refused="more than one name"),
     "the future": Case(
         "from functools", "from __future__ import annotations\nfrom functools", refused="more than"
@@ -158,12 +164,17 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.integers(0, 22), st.integers(0, 3), st.lists(LINES, max_size=4))
-def test_a_region_says_what_comparing_whole_files_says(at: int, taken: int, lines: list[str]) -> None:
+_PLACES = st.tuples(st.integers(0, 22), st.integers(0, 3), st.lists(LINES, max_size=4))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(_PLACES, min_size=1, max_size=3))
+def test_a_region_says_what_comparing_whole_files_says(places: list[tuple[int, int, list[str]]]) -> None:
     """Whatever lines are replaced: what is accepted adds up to the whole new file, node by node."""
-    old = OLD.split("\n")
-    new = "\n".join([*old[:at], *lines, *old[at + taken :]])
+    whole = OLD.split("\n")
+    for at, taken, lines in sorted(places, reverse=True):
+        whole[at : at + taken] = lines
+    new = "\n".join(whole)
     try:
         found = changes(OLD, new, outline(OLD))
     except Refused:
@@ -176,6 +187,43 @@ def test_a_region_says_what_comparing_whole_files_says(at: int, taken: int, line
     left = [text for text, node in zip(rest, _parts(tree), strict=True) if not _is_new(node, added, changed)]
     stand = [text for text in before if text in left]
     assert left == stand
+    where = {first_line(node): first_line(node) for node in ast.walk(ast.parse(OLD)) if _is_def(node)}
+    for first, last, down in found.shifts:
+        where |= {line: line + down for line in where if first <= line <= last}
+    where |= {first_line(o): first_line(n) for o, n in [*found.changed, *found.moved]}
+    now = {first_line(node): getattr(node, "name", "") for node in ast.walk(tree) if _is_def(node)}
+    for node in ast.walk(ast.parse(OLD)):  # every function of old is where it is said to be
+        if _is_def(node):
+            assert now[where[first_line(node)]] == getattr(node, "name", "")
+
+
+def _is_def(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+def test_what_stands_between_changes_is_not_read_again() -> None:
+    """An import above, a helper below and a changed body between: the rest of the file stays as it is."""
+    many = "\n\n".join(f"def f{n}(x):\n    return x\n" for n in range(50))
+    old = f"import os\n\n{many}\n\nclass A:\n    a = 1\n\n    def m(self):\n        return 1\n"
+    new = (
+        old.replace("import os", "import os\nimport re").replace("return 1", "return h()")
+        + "\ndef h(): pass\n"
+    )
+    found = changes(old, new.replace("def f7(x):\n    return x", "def f7(x):\n    return -x"), outline(old))
+    assert [o.name for o, _ in found.changed] == ["f7", "m"]
+    assert [n for each in found.added for n in names_added(each.statement)] == ["re", "h"]
+    assert len(list(ast.walk(found.tree))) < 60
+
+
+def test_what_a_string_swallows_is_no_longer_there() -> None:
+    old = "import os\n\ndef f():\n    return 1\n\ndef g():\n    return 2\n"
+    for new in (
+        'import re\nX = """\ndef f():\n    return 1\n"""\ndef g():\n    return 3\n',
+        "import os\nX = 1\ndef g():\n    return 3\n\ndef f():\n    return 1\n",
+        "import os\nX = 1 \\\ndef f():\n    return 1\n\ndef g():\n    return 3\n",
+    ):
+        with pytest.raises(Refused):
+            changes(old, new, outline(old))
 
 
 def _parts(tree: ast.Module) -> list[ast.stmt]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from soa_agents.settings import Limits
 from soa_agents.verify.ladder import Ladder
 from soa_agents.verify.probe import probe
 from soa_agents.verify.report import Report, Selection
-from verify_place import asked, outcomes, project, result, runner, written
+from verify_place import asked, environment, outcomes, project, result, runner, written
 
 pytestmark = pytest.mark.skipif(probe().level != "namespaces", reason="test servers need user namespaces")
 
@@ -44,6 +45,7 @@ def body(text: str) -> dict[str, str]:
     return {"code_.py": CODE.replace("    return value\n", "".join(f"    {x}\n" for x in text.split("\n")))}
 
 
+SITE = f"lib/python3.{sys.version_info.minor}/site-packages"
 F, OTHER = asked("test_code.py::test_f"), asked("test_code.py::test_other")
 GOOD, BAD = body("x = value\nreturn x"), body("return value + 1")
 
@@ -57,7 +59,9 @@ async def test_a_warm_report_is_a_cold_one(tmp_path: Path) -> None:
             "def discount",
             "@functools.lru_cache(maxsize=None)\ndef _part(p):\n    return p * 0.8\n\n\ndef discount",
         ),
-        "an import above all": "import math\n" + text.replace("return value\n", "return math.floor(value)\n"),
+        "an import above all": text.replace("import asyncio\n", "import math\nimport asyncio\n").replace(
+            "return value\n", "return math.floor(value)\n"
+        ),
         "a method": text.replace(
             "return len(self.items)\n", "return self._n()\n\n    def _n(self):\n        return 1\n"
         ),
@@ -71,6 +75,9 @@ async def test_a_warm_report_is_a_cold_one(tmp_path: Path) -> None:
             found = await warm.run({"shop/prices.py": candidate}, selection)
             assert found.rung == "swap", (kind, found.refused)
             assert _all(found) == _all(await warm.cold.run({"shop/prices.py": candidate}, selection)), kind
+        blind = await warm.run({"shop/prices.py": candidate}, replace(selection, recorded=False))
+    assert [r.outcome for r in blind.results] == [r.outcome for r in found.results]
+    assert any(r.ran for r in blind.results) == warm.cold.interpreter.records_freely
 
 
 KINDS = """import contextlib, functools, sys
@@ -83,6 +90,11 @@ class Box(ABC):
 
     def take(self):
         return sorted(self)
+
+
+class Small(Box):
+    def take(self):
+        return super().take()
 
 
 @contextlib.contextmanager
@@ -105,6 +117,7 @@ import code_
 
 def test_box():
     assert code_.Box().take() == [1]
+    assert code_.Small().take() == [1]
 
 
 def test_held():
@@ -129,6 +142,7 @@ async def test_what_only_looks_unsafe_is_swapped(tmp_path: Path) -> None:
             "sorted(self)\n",
             "self.__part()\n\n    def __part(self):\n        return [2]\n",
         ),
+        "a method that no longer asks its parent": ("return super().take()", "x = 2\n        return [x]"),
         "a helper where names are listed later": ("@functools", "def part():\n    pass\n\n\n@functools"),
     }
     async with ladder(written(tmp_path, {"code_.py": KINDS, "test_code.py": OF_KINDS})) as warm:
@@ -188,6 +202,24 @@ async def test_where_a_swap_would_not_be_sound_a_fresh_process_runs_it(name: str
         assert outcomes(found) == outcomes(await warm.cold.run(change, F))
 
 
+async def test_a_fresh_process_finds_its_test_files_read(tmp_path: Path) -> None:
+    """Before it begins; one that was changed meanwhile is read as it is now."""
+    seen = "import pathlib\nSEEN = [p.name for p in pathlib.Path(__file__).parent.rglob('*-pytest-*')]\n"
+    tests = (
+        TESTS + "\n\ndef test_seen():\n    import conftest\n    assert 'test_code' in str(conftest.SEEN)\n"
+    )
+    root = small(tmp_path, **{"test_code.py": tests, "conftest.py": seen})
+    (root / "code_.py").write_text(CODE + "\nONE = f(1)\n")
+    candidate = {"code_.py": CODE.replace("return value", "return value + 1") + "\nONE = f(1)\n"}
+    every = {"test_code.py::test_other": "passed", "test_code.py::test_seen": "passed"}
+    async with ladder(root) as warm:
+        for text, outcome in ((tests, "failed"), (tests.replace("g() == 1", "g() == 2"), "passed")):
+            (root / "test_code.py").write_text(text)
+            found = await warm.run(candidate, asked("test_code.py"))
+            assert found.rung == "fresh", found
+            assert outcomes(found) == {**every, "test_code.py::test_f": outcome}
+
+
 HOSTILE = {
     "a file in the tree": "open('conftest.py', 'w').write('raise SystemExit')",
     "the tests": "open('test_code.py', 'w').write('')",
@@ -219,6 +251,16 @@ async def test_what_a_candidate_does_is_gone_with_it(tmp_path: Path) -> None:
     assert (root / "test_code.py").read_text() == TESTS
 
 
+async def test_when_an_answer_is_there_nothing_of_its_candidate_runs(tmp_path: Path) -> None:
+    unseen = "import ctypes, time\nwhile not ctypes.CDLL(None).fork(): time.sleep(99)\nreturn value"
+    async with ladder(small(tmp_path)) as warm:
+        await warm.run(GOOD, F)
+        before = psutil.Process().children(recursive=True)
+        found = await warm.run(body(unseen), F)
+        assert psutil.Process().children(recursive=True) == before
+        assert (found.rung, outcomes(found)) == ("swap", {"test_code.py::test_f": "passed"})
+
+
 async def test_a_server_that_was_killed_between_two_candidates_is_not_missed(tmp_path: Path) -> None:
     async with ladder(small(tmp_path)) as warm:
         assert (await warm.run(BAD, F)).rung == "swap"
@@ -248,6 +290,19 @@ async def test_a_server_is_started_again_when_what_it_rests_on_has_changed(name:
         CHANGES[name](root)
         found, cold = await warm.run(GOOD, F), await warm.cold.run(GOOD, F)
         assert outcomes(found) == outcomes(cold) != {"test_code.py::test_f": "passed"}
+
+
+async def test_a_server_is_started_again_when_something_is_installed(tmp_path: Path) -> None:
+    env = environment(tmp_path / "env")
+    written(env, {f"{SITE}/dep/__init__.py": "ONE = 1\n", f"{SITE}/dep-1.dist-info/METADATA": ""})
+    tests = TESTS.replace("== 1", "== dep.ONE").replace("import code_", "import code_, dep")
+    root = small(tmp_path / "project", **{"test_code.py": tests})
+    async with ladder(root) as warm:
+        warm.cold = replace(warm.cold, interpreter=replace(warm.cold.interpreter, path=env / "bin/python"))
+        assert outcomes(await warm.run(GOOD, F)) == {"test_code.py::test_f": "passed"}
+        written(env, {f"{SITE}/dep/__init__.py": "ONE = 2\n", f"{SITE}/dep-2.dist-info/METADATA": ""})
+        found = await warm.run(GOOD, F)
+        assert (found.rung, outcomes(found)) == ("swap", {"test_code.py::test_f": "failed"})
 
 
 SLOWER: dict[str, tuple[dict[str, str], str, str]] = {  # what is in the project, the rung, a word of why
@@ -324,12 +379,56 @@ async def test_a_test_that_hangs_is_told_like_in_a_cold_run(tmp_path: Path) -> N
         assert found.rung == "swap"
 
 
+async def test_a_test_case_that_hangs_did_not_finish_either(tmp_path: Path) -> None:
+    """unittest catches whatever interrupts a test."""
+    cases = (
+        "import unittest, code_\n\n\nclass TestAll(unittest.TestCase):\n"
+        "    def test_f(self):\n        code_.f(1)\n\n    def test_g(self):\n        pass\n"
+    )
+    async with ladder(small(tmp_path, **{"test_case.py": cases}), seconds=0.8) as warm:
+        names = asked("test_case.py")
+        for selection in (names, replace(names, cold=True)):
+            found = await warm.run(body("while value: pass"), selection)
+            assert [r.outcome for r in found.results] == ["timeout", "passed"]
+            assert "it was at code_.py:2 in f" in found.results[0].message
+
+
 async def test_a_test_that_cannot_be_interrupted_ends_all_the_same(tmp_path: Path) -> None:
     hang = "while True:\n    try: __import__('time').sleep(9)\n    except BaseException: pass"
     async with ladder(small(tmp_path), seconds=0.5) as warm:
         found = await warm.run(body(hang), F)
         assert (found.fault, found.rung) == ("hang", "cold")
         assert (await warm.run(GOOD, F)).rung == "swap"
+
+
+STARVED = """import os, time
+
+def f(value):
+    os.sched_setaffinity(0, {0})
+    end = time.process_time() + 0.25
+    while time.process_time() < end:
+        pass
+    return value
+"""
+
+
+async def test_what_a_test_waits_for_a_processor_is_not_its_own_time(tmp_path: Path) -> None:
+    """Four others on its processor: it takes five times as long, and does not count as hanging."""
+    root = small(tmp_path)
+    busy = "import os\nos.sched_setaffinity(0, {0})\nwhile True: pass"
+    async with ladder(root, seconds=0.5) as warm:
+        await warm.run(GOOD, F)
+        start = asyncio.create_subprocess_exec
+        others = [await start(sys.executable, "-c", busy) for _ in range(4)]
+        try:
+            for selection, rung in ((F, "swap"), (replace(F, cold=True), "cold")):
+                candidate = {"code_.py": STARVED + CODE.partition("return value\n")[2]}
+                found = await warm.run(candidate, selection)
+                assert (found.rung, outcomes(found)) == (rung, {"test_code.py::test_f": "passed"})
+        finally:
+            for other in others:
+                other.kill()
+                await other.wait()
 
 
 async def test_open_buffers_lie_under_every_candidate(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from soa_agents.verify import plan
 
 ROUNDS = 3
 MODES = ("plain", "plugin", "recording")
-REQUEST = {"root": ".", "wanted": None, "doctests": {}, "seconds": 60, "cap": 4000}
+REQUEST = {"root": ".", "wanted": None, "doctests": {}, "seconds": 60, "cap": 4000, "loaded": True}
 
 
 def once(mode: str, lib: Path, command: list[str], folder: Path) -> float:
@@ -32,7 +32,11 @@ def once(mode: str, lib: Path, command: list[str], folder: Path) -> float:
             env["SOA_RAN"] = str(lib / "ran") if mode == "recording" else ""
             command = [*command, "-p", plan.PLUGIN]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, pass_fds=[nowhere.fileno()])
+        ran = subprocess.run(
+            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, pass_fds=[nowhere.fileno()]
+        )
+    if ran.returncode not in (0, 1):  # green or red: anything else ran no tests
+        sys.exit(f"pytest ended with status {ran.returncode} ({mode}).")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 

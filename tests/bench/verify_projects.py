@@ -6,6 +6,7 @@ plugins of the requirements below. PYTHON is the interpreter to use, else the on
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -38,17 +39,19 @@ def main(folder: Path, python: str) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
             (folder / archive.name.removesuffix(".tar.gz")).rename(folder / name)
-            _equip(folder / name, shared)
+            _equip(folder / name, shared, archive.name.removesuffix(".tar.gz"))
         print(folder / name)
 
 
-def _equip(project: Path, shared: Path) -> None:
+def _equip(project: Path, shared: Path, release: str) -> None:
     venv = project / ".venv"
     subprocess.run([shared / "bin/python", "-m", "venv", "--without-pip", venv], check=True)
     (site,) = venv.glob("lib/python*/site-packages")
     (packages,) = shared.glob("lib/python*/site-packages")
     code = project / "src" if (project / "src").is_dir() else project
     (site / "project.pth").write_text(f"{packages}\n{code}\n")
+    (site / f"{release}.dist-info").mkdir()  # some tests ask which version is installed
+    shutil.copyfile(project / "PKG-INFO", site / f"{release}.dist-info" / "METADATA")
 
 
 if __name__ == "__main__":

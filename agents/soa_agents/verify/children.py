@@ -1,7 +1,7 @@
 """The children of a test server: forked, listened to, ended. Copied beside the tests.
 
-Python 3.9 or newer, standard library only. A child speaks through a pipe of its own; its last word is how it
-ended. One that ends in any other way than "done" has said nothing.
+Python 3.9 or newer, standard library and `clock` only. A child speaks through a pipe of its own; its last
+word is how it ended. One that ends in any other way than "done" has said nothing.
 """
 
 # ruff: noqa: PTH123, PTH208 - strings in, strings out
@@ -19,6 +19,8 @@ import time
 import traceback
 from collections.abc import Iterator
 from typing import Any, NoReturn
+
+import soa_clock as clock  # type: ignore[import-not-found]  # clock.py, under the name of its copy
 
 _GRACE = 4.0  # seconds that the plugin has to interrupt a test before the child is killed
 _STARTS = frozenset(
@@ -78,9 +80,10 @@ def unsafe_to_fork() -> str:
 def fork(pipes: Pipes) -> Child:
     """Fork; the child goes on with a `Child` that is its own."""
     reading, writing = os.pipe()
-    mine = os.fork() == 0
+    pid = os.fork()
+    mine = pid == 0
     os.close(reading if mine else writing)
-    child = Child(writing if mine else reading, mine)
+    child = Child(writing if mine else reading, pid)
     if mine:
         with child.ending():
             os.set_inheritable(writing, False)
@@ -90,10 +93,13 @@ def fork(pipes: Pipes) -> Child:
 
 
 class Child:
-    """A forked process, seen from itself (`mine`) or from the server; `number` is its end of the pipe."""
+    """A forked process, seen from itself (`mine`, `pid` is 0) or from the server.
 
-    def __init__(self, number: int, mine: bool) -> None:
-        self.number, self.mine = number, mine
+    `number` is its end of the pipe.
+    """
+
+    def __init__(self, number: int, pid: int) -> None:
+        self.number, self.pid, self.mine = number, pid, pid == 0
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -108,7 +114,7 @@ class Child:
     def heard(self, seconds: float) -> tuple[list[str], str, str]:
         """In the server: the child's lines, how it ended, and why."""
         try:
-            return _listen(self.number, seconds)
+            return _listen(self.number, self.pid, seconds + _GRACE)
         finally:
             os.close(self.number)
 
@@ -128,14 +134,18 @@ def _write(number: int, values: dict[str, Any]) -> None:
         data = data[os.write(number, data) :]
 
 
-def _listen(reading: int, seconds: float) -> tuple[list[str], str, str]:
+def _listen(reading: int, pid: int, seconds: float) -> tuple[list[str], str, str]:
     """The child's lines as far as its last word; it may also say nothing more, or end without one."""
     kept, size = b"", 0
     lines: list[str] = []
-    end = time.monotonic() + seconds + _GRACE
+    end, waits = time.monotonic() + seconds, clock.Waits(seconds, pid)
     while size < _MOST:
         if not select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
-            return lines, "stuck", ""
+            late = waits.late()
+            if not late:
+                return lines, "stuck", ""
+            end = time.monotonic() + late
+            continue
         data = os.read(reading, 1 << 16)
         if not data:
             return lines, "died", ""
@@ -148,7 +158,7 @@ def _listen(reading: int, seconds: float) -> tuple[list[str], str, str]:
                 return lines, last[0], last[1]
             lines.append(text)
             if text.startswith("{"):  # where a hanging test is does not say that it goes on
-                end = time.monotonic() + seconds + _GRACE
+                end, waits = time.monotonic() + seconds, clock.Waits(seconds, pid)
     return lines, "flood", ""
 
 
@@ -161,16 +171,11 @@ def _last_of(text: str) -> tuple[str, str] | None:
 
 def clear_up() -> None:
     """End whatever the last child has left, all that this jail holds beside us, and bury it."""
-    patience = time.monotonic() + 5
-    while time.monotonic() < patience:
-        with contextlib.suppress(OSError):
-            os.kill(-1, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.0005)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            with contextlib.suppress(OSError):  # nobody is there any more
+                os.kill(-1, signal.SIGKILL)
+            os.waitpid(-1, 0)
 
 
 def watch_for_processes(number: int) -> None:

@@ -54,7 +54,7 @@ def decoys(where: Path | None = None) -> Iterator[Decoys]:
     """Put up a secret (below `where`), sockets, a process, shared memory and a terminal to be attacked."""
     token = f"soa-decoy-{secrets.token_hex(8)}"
     with ExitStack() as stack:
-        place = Path(stack.enter_context(_folder(None)))
+        place = Path(stack.enter_context(_folder(_for_sockets())))
         secret = Path(stack.enter_context(_folder(where))) / "secret"
         secret.write_text(token)
         for name in ("tree", ".git"):
@@ -79,6 +79,11 @@ def decoys(where: Path | None = None) -> Iterator[Decoys]:
         }
         nice = os.getpriority(os.PRIO_PROCESS, sleeper.pid)
         yield Decoys(aim, place / "tree", sleeper, listening, nice)
+
+
+def _for_sockets() -> Path | None:
+    """Where a socket's name fits into its 107 bytes: not below every folder for temporary files."""
+    return Path("/tmp") if len(os.fsencode(tempfile.gettempdir())) > 64 else None  # noqa: S108
 
 
 def _folder(where: Path | None) -> tempfile.TemporaryDirectory[str]:

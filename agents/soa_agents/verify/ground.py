@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 _OWN = "/soa"  # where the jail has what is SoA's
@@ -115,3 +117,32 @@ def import_ahead(modules: list[str], root: str) -> str:
         if own:
             return own
     return ""
+
+
+def rewrite_ahead(config: Any, root: str, names: set[str]) -> None:
+    """Have pytest's byte code of these files, and of the conftests above them, lie where pytest looks for it.
+
+    Nothing of them is run. What cannot be had like this, or says anything, each child reads by itself.
+    """
+    rewrite: Any = sys.modules.get("_pytest.assertion.rewrite")
+    conftests = {f"{folder}conftest.py" for name in names for folder in _folders(name)}
+    for name in () if sys.dont_write_bytecode else sorted(names | conftests):
+        file = Path(root, name)
+        try:
+            state = config.stash[rewrite.assertstate_key]
+            cache = rewrite.get_cache_dir(file) / (file.name[:-3] + rewrite.PYC_TAIL)
+            if file.suffix != ".py" or rewrite._read_pyc(file, cache) is not None:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                seen, code = rewrite._rewrite_test(file, config)
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            rewrite._write_pyc(state, code, seen, cache)
+        except Exception:  # noqa: S112 - other versions of pytest; files that are not there, or do not parse
+            continue
+
+
+def _folders(name: str) -> Iterator[str]:
+    """The folders above a file, as beginnings of the paths in them."""
+    parts = name.split("/")[:-1]
+    return ("".join(f"{part}/" for part in parts[:count]) for count in range(len(parts) + 1))

@@ -16,6 +16,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -52,7 +53,7 @@ def _in_namespaces(plan: Plan) -> NoReturn:
     ready, allowed = os.pipe(), os.pipe()
     builder = _fork(lambda: _builder(plan, ready[1], allowed[0]))
 
-    def deserted(*_: object) -> None:
+    def deserted() -> None:
         os.kill(builder, signal.SIGKILL)  # the kernel then ends everything inside the namespaces
         os.wait()
         _clear(plan)
@@ -180,7 +181,7 @@ def _copied(plan: Plan) -> Path:
     for name in ("home", "ran", "tmp"):
         (scratch / name).mkdir()
     tree = scratch / "tree"
-    copy_tree(Path(plan.tree), tree)
+    copy_tree(Path(plan.tree), tree, plan.bytecode)
     lay_over(tree, scratch / "candidate", plan.files)
     (scratch / COPIED).touch()
     return tree
@@ -192,7 +193,7 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
 
     child = 0
 
-    def deserted(*_: object) -> None:
+    def deserted() -> None:
         reaper.end_all(child)
         _clear(plan)
 
@@ -205,16 +206,23 @@ def _gather(plan: Plan, worker: Callable[[], NoReturn]) -> NoReturn:
             reaper.leave(reaper.exit_code(status))
 
 
-def _die_with_engine(plan: Plan, deserted: Callable[..., None]) -> None:
-    """Call `deserted` when the engine ends or asks for the end; then nobody else clears up."""
-    signal.signal(signal.SIGTERM, deserted)
+def _die_with_engine(plan: Plan, deserted: Callable[[], None]) -> None:
+    """Call `deserted` once when the engine ends or asks for the end; then nobody else clears up."""
+
+    def told(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the signal comes once for each thread of the engine
+        deserted()
+
+    signal.signal(signal.SIGTERM, told)
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != plan.engine:
-        deserted()
+        told()
 
 
 def _clear(plan: Plan) -> NoReturn:
-    shutil.rmtree(plan.scratch, ignore_errors=True)
+    end = time.monotonic() + 2.5
+    while os.path.exists(plan.scratch) and time.monotonic() < end:  # noqa: PTH110
+        shutil.rmtree(plan.scratch, ignore_errors=True)  # what the kernel still ends may write meanwhile
     os._exit(128 + signal.SIGTERM)
 
 

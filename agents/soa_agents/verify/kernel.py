@@ -295,7 +295,11 @@ def seccomp(refused: Iterable[Rule]) -> None:
     """Refuse these calls from now on; raises `OSError` on machines whose numbers are not known."""
     if "arch" not in SYSCALLS:
         raise OSError(errno.ENOSYS, f"seccomp: not known on {platform.machine()}")
-    program = filter_program(refused)
+    install(filter_program(refused))
+
+
+def install(program: bytes) -> None:
+    """Obey the BPF program `program` from now on."""
     buffer = ctypes.create_string_buffer(program, len(program))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     value = _Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))

@@ -46,6 +46,11 @@ class Ladder:
     _slots: asyncio.Semaphore | None = None
     _warming: asyncio.Future[None] | None = None
 
+    @property
+    def at_once(self) -> int:
+        """How many runs go at once."""
+        return self.workers
+
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         """Run `tests` on the disk with the base and `overlay` over it. Raises `NoSandbox`."""
         whole = {**self.base, **overlay}
@@ -95,7 +100,7 @@ class Ladder:
 
     def _only_cold(self, tests: Selection, asked: Asked, named: tuple[str, ...]) -> str:
         """Why no server may run this; empty when one may."""
-        if tests.cold or tests.everything or not named:
+        if tests.cold or tests.everything or tests.without or not named:
             return "asked for"
         if self.cold.level != "namespaces" or sys.platform != "linux":
             return "without namespaces a candidate could leave something to the next"

@@ -14,7 +14,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import soa_kernel as kernel  # type: ignore[import-not-found]  # kernel.py, under the name of its copy
 
@@ -25,26 +25,28 @@ _DEVICES = tuple(
     f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts")
 )
 _LOCAL_SOCKETS = (1, 2, 10, 16)  # as in a cold run: all confined by the network namespace
+_FILTER = kernel.filter_program(kernel.rules(_LOCAL_SOCKETS))
 _ROOT_KEEPS = frozenset({kernel.CAP_CHOWN, kernel.CAP_DAC_OVERRIDE, kernel.CAP_FOWNER})
 
 
-def enter(tree: str, files: Mapping[str, bytes], megabytes: int) -> None:
-    """Move this process into a jail of its own with `files` laid over `tree`; raises `OSError`."""
+def enter(tree: str, files: Mapping[str, bytes], megabytes: int, mounted: set[str]) -> None:
+    """Move this process into a jail of its own with `files` laid over `tree`; raises `OSError`.
+
+    `mounted` are the `mount_points` of the server's jail.
+    """
     here = os.getcwd()
     _own_namespaces()
     kernel.mount("tmpfs", LAYER, "tmpfs", 2 | 4, f"size={megabytes}m,mode=755")
-    for number, place in enumerate((tree, *_OVERLAID)):
-        inner = [] if place == tree else _mounted_below(place)
+    _overlay(tree, f"{LAYER}/tree")
+    for number, place in enumerate((*_OVERLAID, *_EMPTIED)):
+        kept = os.listdir(place) if place in _OVERLAID else []
+        inner = sorted(point for point in mounted if point.startswith(place + "/"))
         if inner:
-            _copy(place, f"{LAYER}/{number}", inner)
-        else:
+            _copy(place, f"{LAYER}/{number}", inner, kept)
+        elif kept:
             _overlay(place, f"{LAYER}/{number}")
-    size = f"size={max(64, megabytes // 4)}m,mode=1777"
-    for number, place in enumerate(_EMPTIED, start=1 + len(_OVERLAID)):
-        if inner := _mounted_below(place):
-            _replace(place, f"{LAYER}/{number}", inner, size)
         elif os.path.isdir(place):
-            kernel.mount("tmpfs", place, "tmpfs", 2 | 4, size)
+            _empty(place, f"{LAYER}/{number}")
     for name, data in files.items():
         _lay(os.path.join(tree, name), data)
     os.chdir(here)
@@ -77,25 +79,27 @@ def _overlay(place: str, layer: str) -> None:
     kernel.mount("overlay", place, "overlay", 2 | 4, options)
 
 
-def _mounted_below(place: str) -> list[str]:
-    """What is mounted below `place`, outermost first: a tree that lies there, say. No overlay holds that."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        points = [os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1")) for line in file]
-    return sorted({point for point in points if point.startswith(place + "/")})
-
-
-def _copy(place: str, layer: str, inner: list[str]) -> None:
-    """Have a copy of `place` in its place, with the mounts below it where they were."""
-    ahead = {os.path.relpath(point, place).partition("/")[0] for point in inner}
-    _replace(place, layer, inner, "mode=1777", [name for name in os.listdir(place) if name not in ahead])
-
-
-def _replace(place: str, layer: str, inner: list[str], options: str, copied: Sequence[str] = ()) -> None:
-    """Have a new folder in the place of `place`: the mounts below it, and copies of what is named."""
+def _empty(place: str, layer: str) -> None:
+    """Have an empty folder in the place of `place`: one more file system would cost ten times as much."""
     os.mkdir(layer)
-    kernel.mount("tmpfs", layer, "tmpfs", 2 | 4, options)
-    for name in copied:
-        _copy_one(os.path.join(place, name), os.path.join(layer, name))
+    os.chmod(layer, stat.S_IMODE(os.stat(place).st_mode))  # noqa: PTH101 - as above
+    kernel.mount(layer, place, "", kernel.MS_BIND)
+
+
+def mount_points() -> set[str]:
+    """Where something is mounted: below a place that is replaced the tree may lie. No overlay holds that."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return {os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1")) for line in file}
+
+
+def _copy(place: str, layer: str, inner: list[str], kept: list[str]) -> None:
+    """Have copies of what is `kept` in the place of `place`, with the mounts `inner` where they were."""
+    os.mkdir(layer)
+    os.chmod(layer, stat.S_IMODE(os.stat(place).st_mode))  # noqa: PTH101 - as above
+    ahead = {os.path.relpath(point, place).partition("/")[0] for point in inner}
+    for name in kept:
+        if name not in ahead:
+            _copy_one(os.path.join(place, name), os.path.join(layer, name))
     for point in inner:
         target = os.path.join(layer, os.path.relpath(point, place))
         if not os.path.lexists(target):
@@ -183,4 +187,4 @@ def _lock(tree: str) -> None:
     if kernel.landlock_version():
         writable = (tree, *_OVERLAID, *_EMPTIED, *_DEVICES)
         kernel.landlock(("/",), writable, network=True)
-    kernel.seccomp(kernel.rules(_LOCAL_SOCKETS))
+    kernel.install(_FILTER)

@@ -47,6 +47,8 @@ def build(plan: Plan) -> Path:
             _show(root, Path(path))
     _hide_sockets(root, plan)
     _show_tree(root, plan)
+    if plan.source:
+        _complete_tree(root, plan)
     for path, target in plan.links:
         link = _inside(root, path)
         if not os.path.lexists(link):
@@ -201,21 +203,40 @@ def _bind(path: Path, place: Path) -> None:
 def _show_tree(root: Path, plan: Plan) -> None:
     """Present the folder at its own path: writable to the tests, but what they write is gone afterwards."""
     scratch, place = Path(plan.scratch), _inside(root, plan.tree)
+    source = Path(plan.source or plan.tree)
     place.mkdir(parents=True, exist_ok=True)
     lower, upper = scratch / "lower", scratch / "upper"
-    _bind_aside(Path(plan.tree), lower)
+    _bind_aside(source, lower)
     _tmpfs(upper, max(256, plan.memory_mb // 2))
     for name in ("over", "work", "copy"):
         (upper / name).mkdir()
-    shutil.copystat(plan.tree, upper / "over")
+    shutil.copystat(source, upper / "over")
+    # Short paths without commas or colons, whatever the folder's own name holds.
+    data = f"lowerdir={lower}{_below(plan)},upperdir={upper}/over,workdir={upper}/work,userxattr"
     try:
-        # Short paths without commas or colons, whatever the folder's own name holds.
-        data = f"lowerdir={lower},upperdir={upper}/over,workdir={upper}/work,userxattr"
         kernel.mount("overlay", str(place), "overlay", 2 | 4, data)
     except OSError:
-        copy_tree(Path(plan.tree), upper / "copy")
+        copy_tree(source, upper / "copy", plan.bytecode)
         kernel.mount(str(upper / "copy"), str(place), "", kernel.MS_BIND)
     lay_over(place, scratch / "candidate", plan.files)
+
+
+def _complete_tree(root: Path, plan: Plan) -> None:
+    """Show what is readable inside the folder and no part of its copy: the machine's own environment."""
+    tree, source = Path(plan.tree), Path(plan.source)
+    inside = (path for path in map(Path, plan.readable) if path.is_relative_to(tree) and path.exists())
+    for path in inside:
+        if not os.path.lexists(source / path.relative_to(tree)):
+            _bind(path, _inside(root, path))
+
+
+def _below(plan: Plan) -> str:
+    """A further layer: byte code for what has none."""
+    if not plan.bytecode or not Path(plan.bytecode).is_dir():
+        return ""
+    place = Path(plan.scratch) / "bytecode"
+    _bind_aside(Path(plan.bytecode), place)
+    return f":{place}"
 
 
 def _bind_aside(path: Path, place: Path) -> None:

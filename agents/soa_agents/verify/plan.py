@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Layer = Literal["namespaces", "landlock", "scrubbed"]
 
@@ -18,6 +17,7 @@ PLUGIN = "soa_pytest_plugin"
 RECORDER = "soa_recorder"
 REQUEST = "soa_request.json"
 FAILURES = "soa_failures"
+CLOCK = "soa_clock"
 SERVER = "soa_test_server"
 CHILDREN = "soa_children"
 LISTING = "soa_listing"
@@ -29,11 +29,11 @@ LAYERS = "soa_layers"
 LAYER = f"{OWN}/layer"  # where the child of a test server mounts what it writes to
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):  # not a dataclass: those load a megabyte that each launcher would hold
     """One command in a jail.
 
-    `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it.
+    `tree` is the real folder that the command sees with the files of `scratch`/candidate laid over it;
+    namespaces can show another one, `source`, in its place. The folder `bytecode` lies below it.
     `readable` are further paths that may be read, `links` symbolic links to be there as (path, target).
     `memory_mb` bounds what the private file systems hold, `processes` how many (with their threads) can be
     alive at once; with more than `crowd`, threads not counted, it is ended. `engine` is the process that the
@@ -51,14 +51,16 @@ class Plan:
     files: tuple[str, ...] = ()
     results: int = -1
     requests: int = -1
+    bytecode: str = ""
     memory_mb: int = 4096
     processes: int = 1024
     crowd: int = 256
     engine: int = 0
+    source: str = ""
 
     def save(self, path: Path) -> None:
         """Write the plan where the launcher will read it."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        path.write_text(json.dumps(self._asdict()), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Plan:

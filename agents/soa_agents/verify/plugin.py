@@ -8,9 +8,11 @@ it:
 
     root      the folder; paths are told relative to it
     wanted    node ids or files to run, or null for all that pytest collects
+    without   node ids that are not run in any case
     doctests  {file: [qualified names]} of docstring examples to run
     seconds   how long one test may take
     cap       how many characters of a message or of output are told
+    loaded    whether to tell at the end which files of the folder were imported
 
 (PYTEST_DONT_REWRITE: there are no assertions here.)
 """
@@ -21,18 +23,16 @@ it:
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import hashlib
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import soa_failures as failures  # type: ignore[import-not-found]  # failures.py, under the name of its copy
+import soa_clock as clock  # type: ignore[import-not-found]  # clock.py, under the name of its copy
+import soa_failures as failures  # type: ignore[import-not-found]  # failures.py, likewise
 import soa_recorder  # type: ignore[import-not-found]  # recorder.py, likewise
 
 COLLECTING = 4  # times as long as one test is what collecting all of them may take
@@ -58,10 +58,6 @@ _RESET = {  # options of a project's addopts that would hide tests or reports fr
     "tx": [],
     "usepdb": False,
 }
-
-
-class TooLong(BaseException):
-    """A test ran past its time. Not an `Exception`, so that code under test does not swallow it."""
 
 
 class Results:
@@ -117,46 +113,6 @@ class Places:
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
 
-class Watch:
-    """Interrupts a test that runs too long, where signals can; SoA's own clock is behind it.
-
-    When time is up the stack is written to the pipe first, should the test not let itself be interrupted.
-    """
-
-    def __init__(self, seconds: float, results: Results) -> None:
-        self.seconds, self.results = seconds, results
-        self.works = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-        self._before: Any = None
-
-    def start(self, seconds: float | None = None) -> None:
-        """Begin, for the usual time or for `seconds`; should it be swallowed, it comes again."""
-        if self.works:
-            faulthandler.unregister(signal.SIGALRM)
-            before = signal.signal(signal.SIGALRM, self._too_long)
-            self._before = self._before or before
-            faulthandler.register(signal.SIGALRM, self.results.number, all_threads=False, chain=True)
-            signal.setitimer(signal.ITIMER_REAL, seconds or self.seconds)
-
-    def look_at(self, seconds: float) -> None:
-        """Only tell, after so many seconds, where the process is."""
-        if self.works:
-            faulthandler.register(signal.SIGALRM, self.results.number, all_threads=False)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    def stop(self) -> None:
-        """Leave the test alone."""
-        if self.works:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            faulthandler.unregister(signal.SIGALRM)
-            signal.signal(signal.SIGALRM, self._before or signal.SIG_DFL)
-            self._before = None
-
-    def _too_long(self, number: int, frame: Any) -> None:
-        faulthandler.unregister(signal.SIGALRM)  # its place was told
-        signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
-        raise TooLong(f"did not finish within {self.seconds:g} s")
-
-
 class Told:
     """Gathers the phases of one test into one result: any failed phase makes it fail."""
 
@@ -183,9 +139,11 @@ class Plugin:
         self.results = results
         self.places = Places(request["root"])
         self.wanted = None if request["wanted"] is None else set(request["wanted"])
+        self.without = set(request["without"])
         self.doctests = {name: set(names) for name, names in request["doctests"].items()}
         self.cap = request["cap"]
-        self.watch = Watch(request["seconds"], results)
+        self.loaded = request["loaded"]
+        self.watch = clock.Watch(request["seconds"], results)
         self.recorder = soa_recorder.Recorder(self.places.root, ran, os.getpid())
         self.fixtures: dict[int, tuple[Any, set[tuple[str, int]]]] = {}
         self.examples: dict[str, tuple[str, str] | None] = {}
@@ -273,6 +231,8 @@ class Plugin:
 
     def _is_wanted(self, item: Any) -> bool:
         example = self.examples[item.nodeid] = self._example(item)
+        if self.without and self.places.nodeid(item) in self.without:
+            return False
         if example is not None and example[1] in self.doctests.get(example[0], ()):
             return True
         if self.wanted is None:
@@ -323,7 +283,7 @@ class Plugin:
         self.watch.start()
         outcome: Any = yield
         self.watch.stop()
-        if outcome.excinfo is not None and issubclass(outcome.excinfo[0], TooLong):
+        if outcome.excinfo is not None and issubclass(outcome.excinfo[0], clock.TooLong):
             self.told.outcome = "timeout"  # between two phases, where pytest does not catch it
             outcome.force_result(True)
         elif outcome.excinfo is not None and not self.told.message:
@@ -331,9 +291,10 @@ class Plugin:
         self._tell(item)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, call: Any) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Iterator[None]:
         """After one phase of a test."""
-        too_long = call.excinfo is not None and isinstance(call.excinfo.value, TooLong)
+        caught = [call.excinfo, *(getattr(item, "_excinfo", None) or ())]  # unittest keeps its own there
+        too_long = any(each is not None and isinstance(each.value, clock.TooLong) for each in caught)
         if too_long:
             self.watch.stop()
         outcome: Any = yield
@@ -390,7 +351,8 @@ class Plugin:
         if self.results.owner == os.getpid():
             with contextlib.suppress(Exception):
                 fails = _canary_fails(session)
-        self.results.tell("end", status=status, fails=fails, files=self._hashes(self.decisive))
+        told = {"status": status, "fails": fails, "files": self._hashes(self.decisive)}
+        self.results.tell("end", **told, loaded=soa_recorder.loaded(self.places.root) if self.loaded else [])
 
 
 def _outcome(report: Any) -> str:

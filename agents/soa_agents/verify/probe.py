@@ -19,7 +19,7 @@ from typing import Literal
 from soa_agents.errors import NoSandbox
 from soa_agents.settings import state_folder
 from soa_agents.verify.plan import REFUSED, Layer
-from soa_agents.verify.sandbox import Command, run_briefly
+from soa_agents.verify.sandbox import Command, no_room, run_briefly
 
 Level = Literal["namespaces", "landlock"]
 LEVELS: tuple[Level, ...] = ("namespaces", "landlock")
@@ -113,14 +113,19 @@ def attack(level: Layer, where: Path | None = None) -> Tried:
     """Run every attack in the jail at `level`; the secret they are after lies below `where`."""
     from soa_agents.verify.decoys import decoys  # only where there is something to attack
 
-    with decoys(where) as put_up:
-        arguments = ("-I", "-S", "-c", _TRY)
-        files = {f"soa_{name}.py": (_HERE / f"{name}.py").read_bytes() for name in ("attacks", "intrusions")}
-        files["aim"] = json.dumps(put_up.aim).encode()
-        interpreter = Path(os.path.abspath(sys.executable))  # noqa: PTH100 - a venv needs its link kept
-        command = Command(interpreter, arguments, put_up.tree, files, seconds=_SECONDS)
-        done = run_briefly(command, level)
-        seen = put_up.seen()
+    try:
+        with decoys(where) as put_up:
+            arguments = ("-I", "-S", "-c", _TRY)
+            files = {
+                f"soa_{name}.py": (_HERE / f"{name}.py").read_bytes() for name in ("attacks", "intrusions")
+            }
+            files["aim"] = json.dumps(put_up.aim).encode()
+            interpreter = Path(os.path.abspath(sys.executable))  # noqa: PTH100 - a venv needs its link kept
+            command = Command(interpreter, arguments, put_up.tree, files, seconds=_SECONDS)
+            done = run_briefly(command, level)
+            seen = put_up.seen()
+    except OSError as problem:
+        raise no_room(problem) from problem
     if done.killed:
         return Tried(succeeded=("a process that stays",))
     said = done.output.strip().rpartition("\n")[2]

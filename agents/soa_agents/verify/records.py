@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from soa_agents.verify.recorder import names_of
 from soa_agents.verify.report import Frame, TestResult
-from soa_agents.workspace.functions import functions
+from soa_agents.workspace.functions import functions, innermost
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.snapshot import is_test_file
 
@@ -38,6 +38,7 @@ class Session:
     )  # of a hang: (file, line, name), innermost first
     after: Mapping[str, str] = field(default_factory=dict)  # `files` as they were at the end
     fails: bool = True  # whether at the end something that must fail still did
+    loaded: tuple[str, ...] = ()  # files that were imported
     forged: bool = False  # something was told that the plugin does not tell
 
     def add(self, line: bytes) -> None:
@@ -73,6 +74,7 @@ class Session:
                 self.collecting, self.stack = "", []
             case "end":
                 self.status, self.after, self.fails = told["status"], told["files"], told["fails"]
+                self.loaded = tuple(name for name in told["loaded"] if isinstance(name, str))
 
     def _add_stack(self, line: str) -> None:
         """A line of faulthandler's; it may tell the stack more than once."""
@@ -131,14 +133,35 @@ class Names:
         shown = function.qualname if function else name
         return Frame(self.prefix + path, line, shown, source, tuple(values))
 
-    def hung(self, path: str, line: int, name: str) -> Frame:
-        """A frame of a test that hangs, of which only this much is known."""
+    def ended(self, session: Session, outcome: Literal["timeout", "error"], problem: str) -> TestResult:
+        """The test that was running when the run ended: of one that hung it is known where it was."""
+        places = session.hung_in()
+        ran = {function for path, line, _ in places if (function := self._around(path, line)) is not None}
+        return TestResult(
+            self.prefix + session.running,
+            outcome,
+            message=problem,
+            frames=tuple(self._hung(*place) for place in places),
+            ran=tuple(sorted(f for f in ran if not is_test_file(f.path.removeprefix(self.prefix)))),
+        )
+
+    def _hung(self, path: str, line: int, name: str) -> Frame:
         lines = (self._text(path) or "").splitlines()
-        return Frame(self.prefix + path, line, name, lines[line - 1].strip() if line <= len(lines) else "")
+        function = self._around(path, line)
+        shown = function.qualname if function and function.name == name else name
+        return Frame(self.prefix + path, line, shown, lines[line - 1].strip() if line <= len(lines) else "")
+
+    def _around(self, path: str, line: int) -> FunctionId | None:
+        """The innermost function that holds a line."""
+        text = self._text(path) or ""
+        offset = sum(map(len, text.splitlines(keepends=True)[: line - 1]))
+        function = innermost(functions(self.prefix + path, text), offset + 1)
+        return function.id if function else None
 
     def ran(self, pairs: list[list[Any]], *, of_tests: bool = False) -> tuple[FunctionId, ...]:
         """The functions outside test files, or those in test files, among (path, line)."""
-        found = {self.function(path, line) for path, line in pairs if is_test_file(path) == of_tests}
+        files = {path for path in {path for path, _ in pairs} if is_test_file(path) == of_tests}
+        found = {self.function(path, line) for path, line in pairs if path in files}
         return tuple(sorted(f for f in found if f is not None))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from soa_agents.workspace.ids import FunctionId
 
 Overlay = Mapping[str, str]  # path as in FunctionId -> text laid over the disk; new files may be added
+
+_INSIDE = ".<locals>."
 
 Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "missing", "timeout"]
 
@@ -49,11 +53,10 @@ class TestResult:
 
     def runs(self, function: FunctionId) -> bool:
         """Whether it was seen to run that function, or one inside it: what a decorator returns."""
-        inside = f"{function.qualname}.<locals>."
-        return any(
-            ran == function or (ran.path == function.path and ran.qualname.startswith(inside))
-            for ran in self.ran
-        )
+        if function in self.ran:
+            return True
+        inside = f"{function.qualname}{_INSIDE}"
+        return any(ran.qualname.startswith(inside) and ran.path == function.path for ran in self.ran)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Selection:
     everything: bool = False
     cold: bool = False  # in a new process, whatever quicker way there is: what is about to be offered
     recorded: bool = True  # what each test ran is wanted; it is told in any case where that costs nothing
+    without: tuple[str, ...] = ()  # node ids that are left out of all that
 
 
 # Why a run as a whole went wrong. `no_tests`: the workspace has none; `nothing_collected`: it has test files,
@@ -80,7 +84,7 @@ Fault = Literal["", "no_tests", "nothing_collected", "no_pytest", "refused", "di
 Rung = Literal["swap", "fresh", "cold"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """Per-test outcomes of one run on one overlay.
 
@@ -95,15 +99,31 @@ class Report:
     refused: str = ""  # why it took no quicker rung
     imported: tuple[FunctionId, ...] = ()  # functions that ran before the first test, while modules loaded
 
-    @property
+    @cached_property
     def tests(self) -> tuple[TestResult, ...]:
         """The results that are no docstring examples."""
         return tuple(r for r in self.results if r.doctest is None)
 
-    @property
+    @cached_property
     def doctests(self) -> tuple[TestResult, ...]:
         """The results of docstring examples."""
         return tuple(r for r in self.results if r.doctest is not None)
+
+    def running(self, function: FunctionId) -> frozenset[str]:
+        """The node ids of the tests that were seen to run that function: those whose result `runs` it."""
+        return self._running.get((function.path, function.qualname), frozenset())
+
+    @cached_property
+    def _running(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        found = defaultdict[tuple[str, str], set[str]](set)
+        for result in self.tests:
+            for ran in result.ran:
+                outer = ran.qualname
+                found[ran.path, outer].add(result.nodeid)
+                while inside := outer.rpartition(_INSIDE)[0]:
+                    found[ran.path, inside].add(result.nodeid)
+                    outer = inside
+        return {function: frozenset(names) for function, names in found.items()}
 
 
 class TestRunner(Protocol):

@@ -26,6 +26,7 @@ from soa_agents.verify import environment
 from soa_agents.verify.aside import abandonable
 from soa_agents.verify.plan import (
     CHILDREN,
+    CLOCK,
     CROWDED,
     FAILURES,
     GROUND,
@@ -49,7 +50,7 @@ from soa_agents.verify.watch import Watch
 
 Killed = Literal["", "memory", "processes", "files", "time", "stuck", "stopped"]
 _OURS = (
-    *(("plugin", PLUGIN), ("failures", FAILURES)),
+    *(("plugin", PLUGIN), ("failures", FAILURES), ("clock", CLOCK)),
     *(("recorder", RECORDER), ("startup", "sitecustomize")),
 )
 _OF_SERVERS = (
@@ -70,7 +71,9 @@ class Command:
 
     `variables` are added to the environment; `request` is what the plugin is told, in a file: the names of
     thousands of tests may be in it. `memory_mb` bounds all processes together, `seconds` the run.
-    `requests` is the end of the pipe that a test server reads from.
+    `requests` is the end of the pipe that a test server reads from, `bytecode` a folder that lies below
+    `folder`. Where `folder` is a copy, `copy_of` is the folder in whose place it stands: import paths of the
+    environment may lead there.
     """
 
     interpreter: Path
@@ -82,6 +85,8 @@ class Command:
     memory_mb: int = 4096
     seconds: float = 900.0
     requests: int = -1
+    copy_of: Path | None = None
+    bytecode: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ def _scratch() -> Path:
     return Path(tempfile.mkdtemp(prefix="soa-")).resolve()
 
 
-def _no_room(problem: OSError) -> NoSandbox:
+def no_room(problem: OSError) -> NoSandbox:
     """The refusal when what a run needs cannot be written."""
     said = f"SoA cannot write to {tempfile.gettempdir()}: {problem.strerror or problem}."
     return NoSandbox(f"{said} Make room there, or set TMPDIR to another folder.")
@@ -152,15 +157,16 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
     home = Path.home()
     needed = interpreter_files(command.interpreter, home)
     own = OWN if level == "namespaces" else str(scratch)
-    tree = str(command.folder) if level == "namespaces" else f"{scratch}/tree"
+    real = str(command.copy_of or command.folder)
+    tree = real if level == "namespaces" else f"{scratch}/tree"
     env = environment.for_tests(os.environ, command.interpreter, own, needed.user_base)
     env["TMPDIR"] = PRIVATE_TMP if level == "namespaces" else str(scratch / "tmp")
     if results >= 0:
         env |= {"SOA_RESULTS": str(results), "SOA_ROOT": tree, "SOA_RAN": f"{own}/ran/functions"}
     if command.requests >= 0:
         env["SOA_REQUESTS"] = str(command.requests)
-    if tree != str(command.folder):
-        env["SOA_MOVED"] = f"{command.folder}\n{tree}"
+    if tree != real:
+        env["SOA_MOVED"] = f"{real}\n{tree}"
     readable = [*needed.paths, *surroundings(command.folder, home)]
     if level != "namespaces":
         readable += [str(path) for path in linked(command.folder)]
@@ -168,15 +174,17 @@ def _plan(command: Command, level: Layer, results: int, scratch: Path) -> Plan:
         layer=level,
         argv=(str(command.interpreter), *command.arguments),
         env={**env, **command.variables},
-        tree=str(command.folder),
+        tree=real if level == "namespaces" else str(command.folder),
         scratch=str(scratch),
         readable=tuple(readable),
         links=needed.links,
         files=tuple(command.files),
         results=results,
         requests=command.requests,
+        bytecode=str(command.bytecode or ""),
         memory_mb=command.memory_mb,
         engine=os.getpid(),
+        source=str(command.folder) if command.copy_of and level == "namespaces" else "",
     )
 
 
@@ -205,6 +213,11 @@ class Jailed:
         """Lines as they come, until the command has ended."""
         while line := await self._results.readline():
             yield line
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which it could not go on because others had the processors, until now."""
+        return self._looking.waited
 
     async def ended(self) -> Ended:
         """Wait for the end."""
@@ -264,7 +277,7 @@ async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
             scratch = _scratch()
             _prepare(scratch, command, level, writing)
         except OSError as problem:
-            raise _no_room(problem) from problem
+            raise no_room(problem) from problem
         process = await asyncio.create_subprocess_exec(
             *_launch(scratch),
             stdin=asyncio.subprocess.DEVNULL,

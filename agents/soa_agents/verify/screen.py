@@ -29,18 +29,21 @@ def screen(source: str, first_line: int = 1) -> tuple[Flag, ...]:
     """The flags of `source`, which begins at line `first_line` of its file; () when it does not parse."""
     try:
         tree = ast.parse(textwrap.dedent(source))
-    except (SyntaxError, ValueError, RecursionError):
+        found = {Flag(line + first_line - 1, why) for line, why in _found(tree)}
+    except RecursionError:
+        return (Flag(first_line, "is nested too deeply to be looked at"),)
+    except (SyntaxError, ValueError):
         return ()
-    found = {Flag(line + first_line - 1, why) for line, why in _found(tree)}
     return tuple(sorted(found, key=lambda flag: (flag.line, flag.why)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the names of a text stand for: imports by local name, functions by name."""
+    """What the names of a text stand for, and the sums that are the beginning of longer ones."""
 
-    imported: Mapping[str, str]
-    functions: Mapping[str, Function]
+    imported: Mapping[str, str]  # by local name
+    functions: Mapping[str, Function]  # by name
+    begun: frozenset[ast.expr]
 
     def dotted(self, node: ast.AST | None) -> str:
         """`a.b.c` with `a` as it was imported, or an empty text when it is something else."""
@@ -54,8 +57,11 @@ class _Known:
 
 
 def _found(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    known = _Known(dict(_imported(tree)), {f.name: f for f in ast.walk(tree) if isinstance(f, Function)})
-    for node in ast.walk(tree):
+    nodes = tuple(ast.walk(tree))
+    sums = (node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add))
+    begun = frozenset(node.left for node in sums)
+    known = _Known(dict(_imported(tree)), {f.name: f for f in nodes if isinstance(f, Function)}, begun)
+    for node in nodes:
         if isinstance(node, ast.stmt | ast.expr | ast.ExceptHandler):
             yield from ((node.lineno, why) for why in _of(node, known) if why)
 
@@ -71,7 +77,7 @@ def _of(node: ast.stmt | ast.expr | ast.ExceptHandler, known: _Known) -> Iterato
         case ast.Constant(value=str(text)):
             yield _of_text(text)
         case ast.BinOp(op=ast.Add()):
-            yield _of_text(_joined(node))
+            yield from () if node in known.begun else map(_of_text, _beginnings(node))
         case ast.Call():
             yield from _of_call(node, known)
         case ast.Subscript():
@@ -127,13 +133,25 @@ def _of_text(text: str) -> str:
     return next((why for pattern, why in cheats.TEXTS if pattern.fullmatch(text)), "")
 
 
-def _joined(node: ast.expr) -> str:
-    """The text that a sum of texts makes, or as much of it as can be read."""
+def _beginnings(node: ast.expr) -> Iterator[str]:
+    """The texts that a sum makes, and that its beginnings make, as far as they can be read."""
+    parts = []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts.append(node.right)
+        node = node.left
+    text = _part(node)
+    for part in reversed(parts):
+        text += _part(part)
+        yield text
+
+
+def _part(node: ast.expr) -> str:
     match node:
         case ast.Constant(value=str(text)):
             return text
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _joined(left) + _joined(right)
+        case ast.BinOp(op=ast.Add()):
+            *_, text = _beginnings(node)
+            return text
     return "\0"
 
 

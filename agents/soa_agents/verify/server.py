@@ -3,7 +3,8 @@
 Python 3.9 or newer, pytest 7 or newer, nothing but the standard library and the modules copied along. It runs
 in the workspace's interpreter, inside the jail from its first import, and speaks JSON lines over two pipes:
 
-    -> {"id", "files": {path: bytes as latin-1}, "wanted": [...], "doctests": {...}, "named": [...]}
+    -> {"id", "files": {path: bytes as latin-1}, "wanted": [...], "doctests": {...}, "recorded",
+        "named": [...]}
     <- {"kind": "ready", "files": [what it rests on], "modules": [...]} or {"kind": "unfit", "why"}, once
     <- {"kind": "answer", "id", "lines": [the plugin's], "end": how it ended, "why"}
 
@@ -28,6 +29,7 @@ from typing import Any
 # The copies of children, ground, kernel, layers, recorder, soundness and swapping lie beside this one:
 import soa_children as children  # type: ignore[import-not-found]
 import soa_ground as ground  # type: ignore[import-not-found]
+import soa_kernel as kernel  # type: ignore[import-not-found]
 import soa_layers as layers  # type: ignore[import-not-found]
 import soa_recorder  # type: ignore[import-not-found]
 
@@ -48,6 +50,8 @@ class _Server:
         for name in hidden:  # the libraries see them, Python does not: no test meets them
             getattr(os.environ, "_data").pop(name, None)  # noqa: B009 - it is private
         self.opened = ground.watch_opened(self.root)
+        self.mounted = layers.mount_points()
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # whom a child leaves behind is ours to wait for
 
     def unfit(self, why: str) -> None:
         """End, when there is a reason why nothing can be served."""
@@ -55,20 +59,20 @@ class _Server:
             self.pipes.tell("unfit", why=why)
             os._exit(0)
 
-    def become_child(self, number: int, files: dict[str, bytes]) -> None:
+    def become_child(self, number: int, files: dict[str, bytes], recorded: bool) -> None:
         """In a child: its jail with the candidate in it, and the plugin told whose it is now."""
-        layers.enter(self.root, files, self.megabytes)
+        self.plugin.recorder.take_over(recorded)
+        layers.enter(self.root, files, self.megabytes, self.mounted)
         for name in self.quiet:
             os.unsetenv(name)
         results = self.plugin.results
         results.number, results.owner = number, os.getpid()
-        self.plugin.recorder.owner = os.getpid()
 
     def answer(self, request: dict[str, Any], child: Any) -> None:
-        """In the server: hear the child, pass on what it told, and clear up after it."""
+        """In the server: hear the child, clear up after it, and pass on what it told when nothing is left."""
         lines, end, why = child.heard(self.plugin.watch.seconds)
-        self.pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
         children.clear_up()
+        self.pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
 
 
 class Collected(_Server):
@@ -84,6 +88,7 @@ class Collected(_Server):
 
         opened = self.opened.copy()
         ran = self.plugin.recorder.take()
+        self.plugin.recorder.rest()
         self._name(session.items)
         gc.collect()
         examples = bool(self.plugin.own_doctests or self.plugin.doctests)
@@ -116,7 +121,7 @@ class Collected(_Server):
         child = children.fork(self.pipes)
         if child.mine:
             with child.ending():
-                self.become_child(child.number, files)
+                self.become_child(child.number, files, request["recorded"])
                 for path, data in files.items():
                     if path.endswith(".py"):
                         self.swapping.swap(self.known, os.path.join(self.root, path), data)
@@ -173,15 +178,14 @@ class Collected(_Server):
     def _canary(self, session: Any) -> str:
         """Run a test that must fail, in a child; says why this project's tests prove nothing, if so."""
         pytest: Any = sys.modules["pytest"]
-        modules = (item.getparent(pytest.Module) for item in session.items)
-        module = next((m for m in modules if m is not None), None)
+        module = _module_of(session)
         if module is None:
             return ""
 
         child = children.fork(self.pipes)
         if child.mine:
             with child.ending():
-                self.become_child(child.number, {})
+                self.become_child(child.number, {}, False)
                 item = pytest.Function.from_parent(module, name="test_soa_canary", callobj=_must_fail)
                 self._take_over(session)
                 session.items = [item]
@@ -195,6 +199,13 @@ class Collected(_Server):
         return "" if outcomes == ["failed"] else "a test that must fail does not fail"
 
 
+def _module_of(session: Any) -> Any:
+    """The first test module of what was collected; None where there are only examples."""
+    pytest: Any = sys.modules["pytest"]
+    modules = (item.getparent(pytest.Module) for item in session.items)
+    return next((m for m in modules if m is not None), None)
+
+
 def _must_fail() -> None:
     raise AssertionError("the canary")
 
@@ -205,6 +216,7 @@ class HalfStarted(_Server):
     def __init__(self, plugin: Any) -> None:
         super().__init__(plugin)
         self.modules: list[str] = json.loads(os.environ.pop("SOA_FRESH"))
+        self.rewritten: set[str] = set()
         self.number = -1  # in a child its end of the pipe
 
     def pytest_load_initial_conftests(self, early_config: Any, args: list[str]) -> Iterator[None]:
@@ -218,6 +230,7 @@ class HalfStarted(_Server):
         gc.freeze()
         self.pipes.tell("ready", files=ground.rests_on(self.root, self.read), modules=[])
         for request in self.pipes.asked():
+            self._rewrite_ahead(early_config, request)
             child = children.fork(self.pipes)
             if child.mine:
                 with child.ending():
@@ -229,6 +242,13 @@ class HalfStarted(_Server):
 
     pytest_load_initial_conftests.pytest_impl = _AROUND  # type: ignore[attr-defined]
 
+    def _rewrite_ahead(self, config: Any, request: dict[str, Any]) -> None:
+        """Before forking: what every child with these files would do again, which takes most of its time."""
+        names = set(request["named"]) - self.rewritten - set(request["files"])
+        if names:
+            ground.rewrite_ahead(config, self.root, names)
+            self.rewritten |= names
+
     def _go_on(self, number: int, request: dict[str, Any], early_config: Any, args: list[str]) -> None:
         """In the child: be a pytest that was asked for this request's files from the start."""
         files = _files(request)
@@ -237,7 +257,7 @@ class HalfStarted(_Server):
         if any(ground.has_own_ini(self.root, name) for name in request["named"]):
             raise Refused("the tests have a configuration of their own")
         self.number = number
-        self.become_child(number, files)
+        self.become_child(number, files, request["recorded"])
         self.plugin.wanted = set(request["wanted"])
         self.plugin.doctests = {name: set(names) for name, names in request["doctests"].items()}
         named = [f"./{name}" for name in request["named"]]

@@ -36,6 +36,7 @@ class Span(NamedTuple):
     column: int = 0  # where its statements begin
     inner: tuple[Any, ...] = ()
     decorated: bool = False
+    head: int = 0  # last line of its docstring
 
 
 class Outline(NamedTuple):
@@ -44,6 +45,7 @@ class Outline(NamedTuple):
     spans: tuple[Span, ...]
     bound: dict[str, list[int]]
     flags: int  # of `from __future__`, for `compile`
+    head: int = 0  # last line of what must stay above everything else: the docstring, `from __future__`
 
 
 class Region(NamedTuple):
@@ -54,6 +56,15 @@ class Region(NamedTuple):
     start: int
     old_end: int
     new_end: int
+
+
+class Kept(NamedTuple):
+    """An old statement, in the class `path`, that stands `down` lines further below, letter for letter."""
+
+    path: tuple[str, ...]
+    start: int
+    end: int
+    down: int
 
 
 class Added(NamedTuple):
@@ -67,8 +78,8 @@ class Added(NamedTuple):
 class Changes(NamedTuple):
     """What differs in one file. Functions are told by the line where they begin, decorators included."""
 
-    region: Region
-    tree: ast.Module  # of the new region, for compiling
+    shifts: list[tuple[int, int, int]]  # old lines, first and last, that moved down by so many
+    tree: ast.Module  # of what may differ, for compiling
     changed: list[tuple[Def, Def]]  # old, new: another body
     moved: list[tuple[ast.stmt, ast.stmt]]  # the same, perhaps at another line
     added: list[Added]
@@ -86,7 +97,19 @@ def outline(text: str) -> Outline:
     bound: dict[str, list[int]] = {}
     for name, line in _bindings(tree.body):
         bound.setdefault(name, []).append(line)
-    return Outline(tuple(_span(s) for s in tree.body), bound, _future(tree))
+    future = [s.end_lineno or 0 for s in tree.body if getattr(s, "module", "") == "__future__"]
+    head = max([_docstring_end(tree.body), *future])
+    return Outline(tuple(_span(s) for s in tree.body), bound, _future(tree), head)
+
+
+def _docstring_end(body: Sequence[ast.stmt]) -> int:
+    first = body[0] if body else None
+    text = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and type(first.value.value) is str
+    )
+    return (first.end_lineno or 0) if first is not None and text else 0
 
 
 def _span(statement: ast.stmt) -> Span:
@@ -98,7 +121,8 @@ def _span(statement: ast.stmt) -> Span:
         return Span(start, end)
     column = statement.body[0].col_offset
     inner = tuple(_span(s) for s in statement.body)
-    return Span(start, end, statement.name, body, column, inner, bool(statement.decorator_list))
+    head = _docstring_end(statement.body)
+    return Span(start, end, statement.name, body, column, inner, bool(statement.decorator_list), head)
 
 
 def _bindings(body: Sequence[ast.stmt]) -> Iterator[tuple[str, int]]:
@@ -137,22 +161,77 @@ def changes(old: str, new: str, known: Outline) -> Changes:
     """How `new` differs from `old`, whose outline is `known`. Raises `Refused`."""
     before, after = old.split("\n"), new.split("\n")
     for deep in (True, False):
-        try:
-            return _compare(_region(known.spans, before, after, deep), before, after)
-        except (SyntaxError, _Misshapen):  # it is more than it looks like: it opens, or ends, what follows
-            continue
+        region, spans = _region(known.spans, before, after, deep)
+        for kept in (_kept(spans, region, before, after), []):
+            try:
+                return _compare(region, kept, before, after, known)
+            except (
+                SyntaxError,
+                _Misshapen,
+            ):  # it is more than it looks like: it opens, or ends, what follows
+                continue
     try:
         whole = Region((), 0, 1, len(before), len(after))
-        return _compare(whole, before, after)
+        return _compare(whole, [], before, after, known)
     except SyntaxError as problem:
         raise Refused(f"it does not parse: {problem.msg}") from None
 
 
 class _Misshapen(Exception):
-    """The new lines leave the class they seemed to lie in."""
+    """The new lines leave the class they seemed to lie in, or swallow what seemed to be kept."""
 
 
-def _region(spans: tuple[Span, ...], before: list[str], after: list[str], deep: bool) -> Region:
+def _kept(spans: tuple[Span, ...], region: Region, before: list[str], after: list[str]) -> list[Kept]:
+    """Statements of the region that are there, in the same order and letter for letter, in the new text."""
+    places: dict[str, list[int]] = {}
+    for number in range(region.start, region.new_end + 1):
+        places.setdefault(after[number - 1], []).append(number)
+    found: list[Kept] = []
+    _keep(spans, region.path, (before, after, places), found)
+    return found
+
+
+def _keep(spans: tuple[Span, ...], path: tuple[str, ...], texts: Any, found: list[Kept]) -> None:
+    before, after, places = texts
+    for number, span in enumerate(spans):
+        text = before[span.start - 1 : span.end]
+        least = found[-1].end + found[-1].down if found else 0
+        alone = number == 0 or spans[number - 1].end < span.start
+        alone = alone and (number + 1 == len(spans) or span.end < spans[number + 1].start)
+        for line in places.get(text[0], ()) if alone else ():
+            if line > least and after[line - 1 : line - 1 + len(text)] == text:
+                found.append(Kept(path, span.start, span.end, line - span.start))
+                break
+        else:
+            _keep(span.inner, (*path, span.name), texts, found)
+
+
+def _blanked(lines: list[str], kept: list[Kept], new: bool) -> list[str]:
+    lines = lines.copy()
+    for each in kept:
+        start, end = (each.start + each.down, each.end + each.down) if new else (each.start, each.end)
+        lines[start - 1 : end] = [""] * (end - start + 1)
+    return lines
+
+
+def _stands_free(kept: Kept, path: tuple[str, ...], body: list[ast.stmt], after: list[str]) -> bool:
+    """Whether what is kept is a statement of its own among the new ones, in the class where it was."""
+    start, end = kept.start + kept.down, kept.end + kept.down
+    if after[start - 2 : start - 1] and after[start - 2].endswith("\\"):
+        return False
+    above = [statement for statement in body if first_line(statement) <= end]
+    if not path:
+        return not above or (above[-1].end_lineno or 0) < start
+    home = above[-1] if above else None
+    if not isinstance(home, ast.ClassDef) or home.name != path[0] or first_line(home.body[0]) == home.lineno:
+        return False
+    return home.lineno < start and _stands_free(kept, path[1:], home.body, after)
+
+
+def _region(
+    spans: tuple[Span, ...], before: list[str], after: list[str], deep: bool
+) -> tuple[Region, tuple[Span, ...]]:
+    """The smallest region of whole statements, and the old statements in it."""
     same = _common(before, after)
     tail = _common(before[same:][::-1], after[same:][::-1])
     first, last = same + 1, len(before) - tail  # old lines that changed; none when last < first
@@ -170,7 +249,7 @@ def _region(spans: tuple[Span, ...], before: list[str], after: list[str], deep: 
         inside = touched[0] if len(touched) == 1 else None
         within = inside is not None and inside.inner and first >= inside.body and last <= inside.end
         if inside is None or not (deep and within):
-            return Region(path, column, low, high, high + shift)
+            return Region(path, column, low, high, high + shift), tuple(touched)
         path, column, spans = (*path, inside.name), inside.column, inside.inner
 
 
@@ -183,12 +262,30 @@ def _common(one: list[str], other: list[str]) -> int:
     return count
 
 
-def _compare(region: Region, before: list[str], after: list[str]) -> Changes:
-    _, old = _parsed(region, before[region.start - 1 : region.old_end])
-    tree, new = _parsed(region, after[region.start - 1 : region.new_end])
-    found = Changes(region, tree, [], [], [])
-    _match(old, new, region.path, found)
+def _compare(
+    region: Region, kept: list[Kept], before: list[str], after: list[str], known: Outline
+) -> Changes:
+    _, old = _parsed(region, _blanked(before, kept, new=False)[region.start - 1 : region.old_end])
+    tree, new = _parsed(region, _blanked(after, kept, new=True)[region.start - 1 : region.new_end])
+    depth = len(region.path)
+    if not all(_stands_free(each, each.path[depth:], new, after) for each in kept):
+        raise _Misshapen
+    below = (region.old_end + 1, len(before), region.new_end - region.old_end)
+    found = Changes([*((k.start, k.end, k.down) for k in kept), below], tree, [], [], [])
+    _match(old, new, region.path, (region.start - 1, kept), found)
+    for each in found.added:
+        if each.after < _head_of(known, each.path):
+            raise Refused("something was added above a docstring or an import from __future__")
     return found
+
+
+def _head_of(known: Outline, path: tuple[str, ...]) -> int:
+    head, spans = known.head, known.spans
+    for name in path:
+        inside = [span for span in spans if span.name == name]
+        head = max((span.head for span in inside), default=0)
+        spans = inside[0].inner if inside else ()
+    return head
 
 
 def _parsed(region: Region, lines: list[str]) -> tuple[ast.Module, list[ast.stmt]]:
@@ -206,16 +303,25 @@ def _parsed(region: Region, lines: list[str]) -> tuple[ast.Module, list[ast.stmt
     return tree, body
 
 
-def _match(old: list[ast.stmt], new: list[ast.stmt], path: tuple[str, ...], found: Changes) -> None:
+_Above = tuple[int, list[Kept]]  # the old line above everything; the statements that were left out
+
+
+def _match(
+    old: list[ast.stmt], new: list[ast.stmt], path: tuple[str, ...], above: _Above, found: Changes
+) -> None:
     """Walk both lists of statements; what is only in the new one must be something that can be added."""
     left = list(old)
-    after = found.region.start - 1
+    after, kept = above
     for statement in new:
+        passed = [each for each in kept if each.end + each.down < statement.lineno]
+        after = max([after, *(each.end for each in passed)])
         if left and _alike(left[0], statement):
-            after = left[0].end_lineno or left[0].lineno
-            _match_one(left.pop(0), statement, path, found)
+            if passed != [each for each in kept if each.end < left[0].lineno]:
+                raise _Misshapen  # its place among them is another
+            after = max(after, left[0].end_lineno or left[0].lineno)
+            _match_one(left.pop(0), statement, path, kept, found)
         elif left and (extra := _wider_import(left[0], statement)):
-            after = left.pop(0).lineno
+            after = max(after, left.pop(0).lineno)
             found.added.append(Added(path, extra, after))
         else:
             found.added.append(Added(path, _addable(statement, path), after))
@@ -229,7 +335,7 @@ def _alike(old: ast.stmt, new: ast.stmt) -> bool:
     return ast.dump(old) == ast.dump(new)
 
 
-def _match_one(old: ast.stmt, new: ast.stmt, path: tuple[str, ...], found: Changes) -> None:
+def _match_one(old: ast.stmt, new: ast.stmt, path: tuple[str, ...], kept: list[Kept], found: Changes) -> None:
     if not isinstance(old, (*_DEFS, ast.ClassDef)):
         found.moved.append((old, new))
         return
@@ -237,7 +343,9 @@ def _match_one(old: ast.stmt, new: ast.stmt, path: tuple[str, ...], found: Chang
     if _head(old) != _head(new):
         raise Refused(f"the signature, decorators or docstring of {old.name} changed")
     if isinstance(old, ast.ClassDef):
-        _match(old.body, new.body, (*path, old.name), found)
+        begin = first_line(old)
+        found.shifts.append((begin, begin, first_line(new) - begin))
+        _match(old.body, new.body, (*path, old.name), (old.lineno, kept), found)
     elif [ast.dump(s) for s in old.body] != [ast.dump(s) for s in new.body]:
         found.changed.append((old, new))  # type: ignore[arg-type]  # the same type as `old`
     else:

@@ -130,11 +130,26 @@ def swap(known: Known, path: str, data: bytes) -> None:
     except (UnicodeDecodeError, SyntaxError):
         raise Refused("it cannot be decoded") from None
     found = changes(old, text, known_outline)
+    for before, after in found.changed:
+        _keep_closure(after, known.functions.get(path, {}).get((first_line(before), before.name), []))
     if type(loader).__name__ == "AssertionRewritingHook":  # as of every file that pytest was given by name
         rewrite: Any = sys.modules["_pytest.assertion.rewrite"]
         rewrite.rewrite_asserts(found.tree, data, path, loader.config)
     code = _compiled(found.tree, path, known_outline.flags)
     _Swap(known, path, module, found, code).do()
+
+
+def _keep_closure(new: Any, live: list[Any]) -> None:
+    """Have the new body name, where it never runs, what the closure has and it no longer uses.
+
+    A function takes only code with as many such names as it has: `__class__` is one, where `super()` stood.
+    """
+    named = {node.id for node in ast.walk(new) if isinstance(node, ast.Name)}
+    named |= {"__class__"} if "super" in named else set()
+    unused = [name for function in live[:1] for name in function.__code__.co_freevars if name not in named]
+    if unused:
+        never = ast.If(ast.Constant(0), [ast.Expr(ast.Name(name, ast.Load())) for name in unused], [])
+        new.body.append(ast.fix_missing_locations(ast.copy_location(never, new.body[-1])))
 
 
 def _compiled(tree: ast.Module, path: str, flags: int) -> types.CodeType:
@@ -222,18 +237,22 @@ class _Swap:
                     function.__code__ = _moved(function.__code__, after[0] - before[0])
 
     def _shift(self) -> None:
-        region = self.found.region
-        down = region.new_end - region.old_end
-        if not down:
+        """Move what stands, unchanged, at another line."""
+        shifts = [shift for shift in self.found.shifts if shift[2]]
+        if not shifts:
             return
+
+        def down(line: int) -> int:
+            return next((by for first, last, by in shifts if first <= line <= last), 0)
+
         for (line, _), functions in self.live.items():
-            if line > region.old_end:
+            if down(line):
                 for function in functions:
-                    function.__code__ = _moved(function.__code__, down)
+                    function.__code__ = _moved(function.__code__, down(line))
         for thing in list(self.names.values()):  # since 3.13 classes know where they begin
             line = vars(thing).get("__firstlineno__", 0) if isinstance(thing, type) else 0
-            if line > region.old_end and thing.__module__ == self.module.__name__:
-                type.__setattr__(thing, "__firstlineno__", line + down)
+            if down(line) and thing.__module__ == self.module.__name__:
+                type.__setattr__(thing, "__firstlineno__", line + down(line))
 
     def _home(self, path: tuple[str, ...]) -> Any:
         """The class that is to get a new method; None for the module. Raises `Refused`."""

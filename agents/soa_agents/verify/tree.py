@@ -26,8 +26,11 @@ def linked(tree: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def copy_tree(tree: Path, place: Path) -> None:
-    """Copy `tree` to `place`; unreadable files and special files are left out."""
+def copy_tree(tree: Path, place: Path, bytecode: str = "") -> None:
+    """Copy `tree` to `place`; unreadable files and special files are left out.
+
+    From the folder `bytecode` comes what the tree has not itself.
+    """
     links = set(linked(tree))
 
     def left_out(folder: str, names: list[str]) -> set[str]:
@@ -37,6 +40,12 @@ def copy_tree(tree: Path, place: Path) -> None:
     shutil.copytree(tree, place, symlinks=True, ignore=left_out, dirs_exist_ok=True)
     for link in links:
         (place / link.name).symlink_to(link)
+    for folder, _, names in os.walk(bytecode or os.devnull):
+        for name in names:
+            own = place / Path(folder, name).relative_to(bytecode)
+            if own.parent.parent.is_dir() and not own.exists():
+                own.parent.mkdir(exist_ok=True)
+                shutil.copyfile(Path(folder, name), own)
 
 
 def _copied(path: Path) -> bool:

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import json
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from soa_agents.verify import records
@@ -62,6 +62,7 @@ class Setup:
             memory_mb=self.cold.limits.memory_mb,
             seconds=_FOR_EVER,
             requests=requests,
+            copy_of=self.cold.copy_of,
         )
 
 
@@ -96,7 +97,7 @@ class TestServer:
         began = time.time_ns()
         reading, self._requests = os.pipe()
         try:
-            command = self.setup.command(reading)
+            command = replace(self.setup.command(reading), bytecode=await self.setup.cold.kept_bytecode())
             self._running = await self._stack.enter_async_context(jailed(command, self.setup.cold.level))
         finally:
             os.close(reading)
@@ -129,6 +130,7 @@ class TestServer:
             "files": {path: data.decode("latin-1") for path, data in files.items()},
             "wanted": asked.wanted,
             "doctests": asked.doctests,
+            "recorded": asked.recorded,
             "named": self.setup.named,
         }
         self._running.resting = False
@@ -175,7 +177,7 @@ def _state(path: str) -> tuple[int, int]:
         found = os.stat(path)  # noqa: PTH116 - hundreds of them before each candidate
     except OSError:
         return (0, 0)
-    return (found.st_mtime_ns, -1 if Path(path).is_dir() else found.st_size)
+    return (found.st_mtime_ns, -1 if stat.S_ISDIR(found.st_mode) else found.st_size)
 
 
 def _write_all(number: int, data: bytes) -> None:

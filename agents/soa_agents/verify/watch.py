@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from soa_agents.verify.clock import waited
 from soa_agents.verify.plan import COPIED
 
 PROCESSES = 256  # alive at once; threads are not counted here
@@ -22,6 +23,7 @@ class Watch:
 
     `memory_mb` bounds what all of it holds together, and what it writes below `scratch` where that is on a
     disk. `shared` and `free` are what the machine's shared memory and that disk were before, in bytes.
+    `waited` are the seconds in which the tree's busiest process waited for a processor, as far as was looked.
     """
 
     pid: int
@@ -30,6 +32,8 @@ class Watch:
     shared: int = 0
     free: int = -1
     since: int = 0
+    waited: float = 0.0
+    _waits: dict[int, float] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Forget what others have taken until now."""
@@ -40,6 +44,7 @@ class Watch:
         family = descendants(self.pid)
         if len(family) > PROCESSES:
             return "processes"
+        self._add_waits(family)
         limit = self.memory_mb << 20
         if sum(map(_resident, family)) > limit and sum(map(_proportional, family)) > limit:
             return "memory"
@@ -47,6 +52,10 @@ class Watch:
         if _shared_memory() - self.shared > 2 * limit + (_UNSEEN << 20):
             return "memory"
         return "files" if self._written() > limit else ""
+
+    def _add_waits(self, family: list[int]) -> None:
+        before, self._waits = self._waits, {pid: waited(pid) for pid in family}
+        self.waited += max((now - before.get(pid, now) for pid, now in self._waits.items()), default=0.0)
 
     def _written(self) -> int:
         """The bytes on disk below the scratch since the tree was copied; counted when the disk says so."""
