@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -124,6 +125,9 @@ async def serve(lines: BinaryIO, send: Send) -> None:
 
 def main() -> None:
     """Speak on the standard streams; whatever else prints goes to standard error."""
+    # What is loaded stays, and jobs make many values but hardly a cycle: looking for one is rarely due.
+    gc.freeze()
+    gc.set_threshold(50_000)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 

@@ -16,6 +16,7 @@
         ├── ModelUnreachable    refused, timed out, DNS, TLS, proxy, 5xx after retries
         └── KeyRefused          401 or 403
     ReplyError                  a reply that breaks its format; its text is written *to the model*
+    └── HelpersWrong            the function is there; what came along with it is wrong
     CallFailed                  one call failed for good, others may not (content filter)
     ├── PromptTooLong           the model's context is shorter than the prompt; a shorter one may do
     └── (models.port.ReplyLost) the reply did not arrive whole, but was paid for
@@ -86,6 +87,10 @@ class KeyRefused(ModelError):
 
 class ReplyError(Exception):
     """A reply that breaks its format. The message is addressed to the model, which is asked again."""
+
+
+class HelpersWrong(ReplyError):
+    """The function stands in the reply as asked for; what is wrong is what a Mother brings along with it."""
 
 
 class CallFailed(Exception):

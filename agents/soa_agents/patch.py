@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -70,6 +71,45 @@ class Patch:
     def apply(self, texts: Mapping[str, str]) -> dict[str, str]:
         """The new text of every file the patch names; raises `TargetChanged` when a hash differs."""
         return {path: _splice(self._before(path, texts), self._edits_of(path)) for path in self.paths}
+
+    def by_function(self) -> tuple[tuple[str, Patch], ...]:
+        """The patch as it grows function by function: each FunctionId as text, with all edits up to it.
+
+        A helper comes with the first function that names it, itself or by other helpers; imports and what
+        nothing names with the first function of their file, new files with the last. One part with an empty
+        name where no function is replaced.
+        """
+        targets = [edit for edit in self.edits if edit.group == "target"]
+        if not targets:
+            return (("", self),)
+        step = {edit: self._step(edit, targets) for edit in self.edits}
+        parts = []
+        for number, target in enumerate(targets):
+            edits = tuple(edit for edit in self.edits if step[edit] <= number)
+            created = tuple(path for path in self.created if any(edit.path == path for edit in edits))
+            parts.append((f"{target.path}::{target.function}", Patch(edits, created, self.deleted)))
+        return tuple(parts)
+
+    def _step(self, edit: Edit, targets: list[Edit]) -> int:
+        """The number of the function that an edit comes with."""
+        if edit.path in self.created:
+            return len(targets) - 1
+        if edit.group == "target":
+            return targets.index(edit)
+        near = [number for number, target in enumerate(targets) if target.path == edit.path] or [0]
+        name = edit.function.rpartition(".")[2]
+        naming = (number for number in near if name and name in self._names_used(targets[number]))
+        return next(naming, near[0])
+
+    def _names_used(self, target: Edit) -> set[str]:
+        """The words of a new function and of the helpers of its file that it names, directly or not."""
+        helpers = [edit for edit in self._edits_of(target.path) if edit.group == "helper"]
+        used = set(re.findall(r"\w+", target.new))
+        for _ in helpers:
+            for helper in helpers:
+                if helper.function.rpartition(".")[2] in used:
+                    used |= set(re.findall(r"\w+", helper.new))
+        return used
 
     def inverse(self, texts: Mapping[str, str]) -> Patch:
         """The patch that undoes this one on the texts it produces. `texts` are those before it."""

@@ -5,9 +5,9 @@ And the one place where everything lies that is kept between jobs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from platformdirs import user_state_path
 
@@ -33,6 +33,9 @@ class ModelSettings:
     price: Price | None = None
 
 
+ENOUGH_FOR = 4  # functions that the usual limits of a job are meant for
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Where a job stops. `depth` 1 is a Mother alone; 2 gives her Children."""
@@ -46,6 +49,15 @@ class Limits:
     seconds: float = 900.0
     parallel: int = 8
     memory_mb: int = 4096
+    given: tuple[str, ...] = ()  # the names of those that somebody set, also to their usual value
+
+    def shared_by(self, functions: int) -> Limits:
+        """The limits of a job of so many functions: what nobody set is enough for `ENOUGH_FOR` of them, and
+        grows with more; what somebody set holds for the job as a whole."""
+        times = max(1.0, functions / ENOUGH_FOR)
+        growing = {"calls", "agents", "tokens", "seconds"}.difference(self.given)
+        grown: dict[str, Any] = {name: type(v := getattr(self, name))(v * times) for name in growing}
+        return replace(self, **grown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,13 @@ class Expressions:
     flaky: set[str] = field(default_factory=set)  # tests that fail the first time they meet a candidate
     warm: bool = False  # a test server runs what need not be cold
     red_cold: frozenset[str] = frozenset()  # tests that a candidate passes in a test server only
+    refused: str = ""  # why no cold run with a candidate begins
 
     async def run(self, overlay: Overlay, tests: Selection) -> Report:
         self.runs += 1
         await asyncio.sleep(0)
+        if self.refused and overlay and tests.cold:
+            return Report(problem=self.refused, fault="refused")
         text = overlay.get(self.path, self.text)
         results = [self._test(text, name) for name in tests.tests if name in self.tests]
         results += [self._advice(text, overlay[name]) for name in tests.tests if name in overlay]
@@ -184,6 +187,7 @@ async def play(
     flaky: frozenset[str] = frozenset(),
     red_cold: frozenset[str] | None = None,
     waits: Mapping[str, str] | None = None,
+    refused: str = "",
     heard: Callable[[State, Event], None] = lambda state, event: None,
 ) -> Played:
     """Run one job on one file to its end. The first function is the target unless `roots` name others.
@@ -193,7 +197,8 @@ async def play(
     """
     names = tuple(roots) or (functions(PATH, text)[0].id.qualname,)
     runner = Expressions(PATH, text, {**tests, **(others or {})}, flaky=set(flaky))
-    runner.warm, runner.red_cold = red_cold is not None, red_cold or frozenset()
+    runner.warm, runner.red_cold = red_cold is not None or bool(refused), red_cold or frozenset()
+    runner.refused = refused
     first = started(text, tests, names, limits or Limits(), needs or {})
     affected = tuple(runner.tests)
     first = replace(first, targets=tuple(replace(t, affected=affected) for t in first.targets))

@@ -80,7 +80,7 @@ CASES = {
         },
         "hang",
         "had not collected the tests in time and was stopped while it read test_a.py, at mod.py:3 in wait.",
-        seconds=0.5,
+        seconds=2.0,  # long enough to get there on a busy machine
     ),
     "a configuration above that wants a missing plugin": Case(
         {"../pytest.ini": "[pytest]\naddopts = --no-such-thing\n", "../.git/HEAD": "", **ONE},

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from unittest import mock
 
 import pytest
 from agents.playground import PATH, Expressions, Plain, started
@@ -12,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from soa_agents.errors import CallFailed, ModelUnreachable
 from soa_agents.models.metered import one_call
-from soa_agents.models.port import Message, Prompt, Reply, Usage
+from soa_agents.models.port import CallDropped, Message, Prompt, Reply, ReplyLost, Usage
 from soa_agents.settings import Limits, Price
 from soa_agents.swarm import budget
+from soa_agents.swarm import engine as engine_module
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
 from soa_agents.swarm.engine import Engine, Ports
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, JobResumed, Replied
+from soa_agents.swarm.events import ActionFailed, ActionStarted, CallLost, Event, JobResumed, Replied
 from soa_agents.swarm.fold import begin, fold, replay
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Selection
@@ -175,76 +179,149 @@ async def test_a_limit_is_checked_before_the_spending(
     assert sum(isinstance(e, ActionStarted) for e in events) <= 2
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one call takes: turns of the loop, tokens for each that its prompt is estimated at, and tokens
+    that it would reply if nothing bounded it; whether the reply breaks off.
+    """
+
+    turns: int = 0
+    ratio: float = 1.0
+    written: int = 9
+    breaks_off: bool = False
+
+
 @dataclass
 class Spending:
-    """A model that replies after a few turns of the loop, with the usage that the test draws."""
+    """A model that takes what the test draws, and no more for its reply than it has room for."""
 
-    usages: list[tuple[int, int, int]]  # turns, input and output tokens
-    price: Price | None
+    taken: Iterator[Turn]
+    price: Price | None = None
     open: int = 0
     most: int = 0
 
     async def ask(self, prompt: Prompt) -> Reply:
-        turns, read, written = self.usages.pop()
+        turn = next(self.taken)
+        read = math.floor(budget.prompt_tokens(prompt.messages) * turn.ratio)
+        assert prompt.room is not None
+        usage = one_call(read, min(turn.written, prompt.room), 0, self.price)
         self.open += 1
         self.most = max(self.most, self.open)
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        self.open -= 1
-        return Reply("Well.", usage=one_call(read, written, 0, self.price))
+        try:
+            for _ in range(turn.turns):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            raise CallDropped(usage) from None
+        finally:
+            self.open -= 1
+        if turn.breaks_off:
+            raise ReplyLost("It broke off.", usage)
+        return Reply("Well.", usage=usage)
 
 
-CALLS = 24
+class OfSize(Plain):
+    """Prompts as long as their keys say."""
+
+    def prompt(self, state: State, ask: Ask) -> Prompt:
+        plain = super().prompt(state, ask)
+        return replace(plain, messages=(Message("user", "word " * int(ask.key.partition(":")[2])),))
+
+
+TURNS = st.lists(
+    st.builds(
+        Turn,
+        st.integers(0, 5),
+        st.sampled_from((1.0, 0.7)),
+        st.sampled_from((60_000, 5_000, 9)),
+        st.sampled_from((False, False, True)),
+    ),
+    min_size=1,
+    max_size=8,
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    limits=st.builds(
-        Limits,
-        calls=st.integers(0, 30),
-        tokens=st.integers(0, 60_000),
-        cost_usd=st.none() | st.floats(0, 0.2),
-        parallel=st.integers(1, 8),
-    ),
-    usages=st.lists(
-        st.tuples(st.integers(0, 5), st.integers(0, 9_000), st.integers(0, 9_000)),
-        min_size=CALLS,
-        max_size=CALLS,
-    ),
-    roots=st.integers(1, 4),
-)
-async def test_no_call_begins_that_a_limit_has_no_room_for(
-    limits: Limits, usages: list[tuple[int, int, int]], roots: int
-) -> None:
-    """Whatever replies take: with what is in flight at its estimate, nothing begins beyond a limit."""
-    price = Price(1.0, 4.0)
-    names = "fghi"[:roots]
+@given(data=st.data())
+async def test_no_limit_is_ever_passed(data: st.DataObject) -> None:
+    """Whatever replies take, break off or are no longer wanted: what is spent stays within every limit."""
+    limits = data.draw(
+        st.builds(
+            Limits,
+            calls=st.integers(0, 40),
+            tokens=st.integers(0, 80_000),
+            cost_usd=st.none() | st.floats(0, 0.2),
+            parallel=st.integers(1, 8),
+        )
+    )
+    price = Price(1.0, data.draw(st.sampled_from((4.0, 0.0))))
+    names = "fghi"[: data.draw(st.integers(1, 4))]
+    sizes = data.draw(st.lists(st.sampled_from((0, 2_000, 9_000)), min_size=1, max_size=16))
+    keys = [(f"{n:02}:{size}", f"{PATH}::{names[n % len(names)]}") for n, size in enumerate(sizes)]
     text = "".join(f"def {name}():\n    ...\n\n\n" for name in names)
-    keys = [(f"{n}", f"{PATH}::{names[n % roots]}") for n in range(CALLS)]
-    state = begin(started(text, {}, tuple(names), limits, {}))
-    flying: dict[str, budget.Reserved] = {}
+    gone = data.draw(st.dictionaries(st.sampled_from(keys), st.integers(1, 12)))  # after so many others
 
     def ready(now: State) -> tuple[Action, ...] | Stop:
-        left = (Ask(key, root, "feedback", root) for key, root in keys if not now.finished(key))
-        return tuple(left) or Stop("failed", "all done")
+        done = sum(progress.done for progress in now.keys.values())
+        left = [k for k in keys if not now.finished(k[0]) and done < gone.get(k, len(keys) + 1)]
+        return tuple(Ask(key, root, "feedback", root) for key, root in left) or Stop("failed", "all done")
 
-    def record(event: Event) -> None:
-        if isinstance(event, ActionStarted):
-            flying[event.key] = budget.estimate(engine.state, event.messages, price)
-            total = sum(flying.values(), budget.Reserved())
-            assert budget.over(limits, engine.state.spent, total) == ""
-        elif isinstance(event, Replied):
-            del flying[event.key]
+    def heard(now: State, event: Event) -> None:
+        spent = now.spent
+        assert spent.calls <= limits.calls and spent.tokens <= limits.tokens
+        assert limits.cost_usd is None or (spent.cost_usd or 0.0) <= limits.cost_usd + 1e-9
 
-    model = Spending(list(usages), price)
-    runner = Expressions(PATH, text, {})
-    engine = Engine(
-        Wanting(ready), Ports(model, runner, ByKey(), record, lambda state, event: None, price), state
-    )
-    stop = await engine.run()
+    model = Spending(itertools.cycle(data.draw(TURNS)), price)
+    state = begin(started(text, {}, tuple(names), limits, {}))
+    ports = Ports(model, Expressions(PATH, text, {}), OfSize(), lambda event: None, heard, price)
+    with mock.patch.object(engine_module, "FIRST_PAUSE", 0.0):
+        made = Engine(Wanting(ready), ports, state)
+        stop = await made.run()
     assert model.most <= limits.parallel
-    assert engine.state.spent.calls <= limits.calls
-    assert "soa.limits." in stop.reason or engine.state.spent.calls == CALLS
+    assert "soa.limits." in stop.reason or stop.reason == "all done"
+
+
+async def test_what_nobody_waits_for_any_more_is_paid() -> None:
+    """`a` ends the job; `b` was sent by then, so it counts, and its key is open for who resumes the job."""
+    events: list[Event] = []
+
+    def ready(state: State) -> tuple[Action, ...] | Stop:
+        return Stop("failed", "enough") if state.finished("a") else (ask("a"), ask("b"))
+
+    model = Spending(iter([Turn(2), Turn(9)]))
+    ports = Ports(
+        model, Expressions(PATH, TEXT, {}), ByKey(), events.append, lambda state, event: None, retries=0
+    )
+    made = Engine(Wanting(ready), ports, begin(started(TEXT, {}, ("f",), Limits(), {})))
+    await made.run()
+    assert made.state.spent.calls == 2
+    assert [type(e) for e in events] == [ActionStarted, ActionStarted, Replied, CallLost]
+    assert made.state.finished("b") is None
+
+
+async def test_a_call_that_broke_off_is_asked_again_while_a_limit_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "FIRST_PAUSE", 0.0)
+    for calls, says in ((9, "It broke off."), (2, "soa.limits.calls")):
+        events: list[Event] = []
+
+        def ready(state: State) -> tuple[Action, ...] | Stop:
+            done = state.finished("a")
+            return Stop("failed", done.failed) if done else (ask("a"),)
+
+        ports = Ports(
+            Spending(itertools.repeat(Turn(breaks_off=True))),
+            Expressions(PATH, TEXT, {}),
+            ByKey(),
+            events.append,
+            lambda state, event: None,
+        )
+        job = begin(started(TEXT, {}, ("f",), Limits(calls=calls), {}))
+        made = Engine(Wanting(ready), ports, job)
+        assert says in (await made.run()).reason
+        assert made.state.spent.calls == min(calls, 4)
+        attempts = [e.attempt for e in events if isinstance(e, ActionStarted)]
+        assert attempts == list(range(1, min(calls, 4) + 1))
 
 
 async def test_a_target_that_asks_for_much_leaves_the_others_their_share() -> None:
@@ -259,7 +336,7 @@ async def test_a_target_that_asks_for_much_leaves_the_others_their_share() -> No
 
     state = begin(started(text, {}, ("f", "g"), Limits(calls=10), {}))
     ports = Ports(
-        Spending([(0, 9, 9)] * 10, None),
+        Spending(itertools.repeat(Turn())),
         Expressions(PATH, text, {}),
         ByKey(),
         lambda event: None,
@@ -274,10 +351,29 @@ async def test_estimates_learn_from_what_the_model_counts() -> None:
     """A prompt that counts twice as much as it was taken for doubles the next one's; a long reply too."""
     state = begin(started(TEXT, {}, ("f",), Limits(), {}))
     said = (Message("user", "word " * 300),)
-    assert budget.estimate(state, said, None).tokens == 500 + budget.REPLY_TOKENS
+
+    def expected(now: State) -> int:
+        return budget.reserve(now, said, None, budget.Reserved(), 1).likely.tokens
+
+    assert expected(state) == 500 + budget.REPLY_TOKENS
     state = fold(state, ActionStarted("a", ask("a"), 1, 0, said))
     state = fold(state, Replied("a", "Well.", "stop", Usage(1, 1000, 0, 5000), "m"))
-    assert budget.estimate(state, said, None).tokens == 1000 + 5000
+    assert expected(state) == 1000 + 5000
+
+
+def test_calls_that_begin_together_share_what_is_left() -> None:
+    """Each of eight calls may take an eighth of what is left, and less where others are under way."""
+    state = begin(started(TEXT, {}, ("f",), Limits(tokens=80_000), {}))
+    said = (Message("user", "word " * 1_200),)  # 2,000 tokens, surely fewer than 3,000
+    none, some = budget.Reserved(), budget.Reserved(2, 40_000)
+    assert budget.reserve(state, said, None, none, 8).reply == 7_000
+    assert budget.reserve(state, said, None, some, 4).reply == 7_000
+    assert budget.reserve(state, said, None, none, 1).reply == budget.LONG_REPLY
+    assert budget.reserve(state, said, None, some, 40).reply == budget.REPLY_TOKENS
+    assert (
+        budget.over(state.job.limits, state.spent, none + budget.reserve(state, said, None, none, 8).most)
+        == ""
+    )
 
 
 async def test_a_lost_call_is_an_event_that_the_protocol_sees() -> None:

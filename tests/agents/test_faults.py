@@ -21,9 +21,9 @@ from soa_agents.jobs import run, run_job
 from soa_agents.jobs.laboratory import Laboratory
 from soa_agents.jobs.narrate import Note
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.models import openai_chat
 from soa_agents.models.access import Access
 from soa_agents.settings import Limits, ModelSettings, Settings
+from soa_agents.swarm import engine
 from soa_agents.swarm.events import JobEnded
 from soa_agents.swarm.job import FolderRef, JobResult, StartJob
 from soa_agents.swarm.ledger import Ledger
@@ -55,7 +55,7 @@ def without_a_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         )
 
     monkeypatch.setattr(run, "open_laboratory", played)
-    monkeypatch.setattr(openai_chat, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(engine, "FIRST_PAUSE", 0.01)
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name))
 

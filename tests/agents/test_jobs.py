@@ -165,6 +165,11 @@ OWN_TESTS = block(
 FETCH = block(
     "def fetch(url):\n    import urllib.request\n\n    return urllib.request.urlopen(url, timeout=5).read()"
 )
+LABEL_STUB = '\n\ndef label(name):\n    """The name in capitals."""\n    ...\n'
+NAMED_STUB = '\n\ndef named(x):\n    """Later."""\n    raise NotImplementedError\n'
+LABEL = block("def label(name):\n    return name.upper()")
+STOPS_BEFORE = "from shop import label, named\n\n\ndef test_label():\n    assert label(named(1)) == 'ONE'\n"
+WRONG_ALREADY = SHOP.replace("raise NotImplementedError", "return sum(p + n for p, n in items)")
 TWICE = block("def twice(f):\n    def wrapper():\n        return f() + f()\n    return wrapper")
 
 ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
@@ -447,11 +452,70 @@ ENDINGS: dict[str, tuple[Job, dict[str, Any]]] = {
     ),
     "run a function's tests": (
         Job(kind="runTests"),
-        {"state": "done", "verdict": None, "offer": "none", "exit": 0, "says": "0 of 3 tests pass"},
+        {"state": "done", "verdict": None, "offer": "none", "exit": 0, "says": "total: 0 of 3 tests pass"},
     ),
     "a file that git leaves out": (
         Job(files={"shop.py": SHOP, ".gitignore": "shop.py\n", "tests/test_shop.py": TESTS}),
         {"state": "refused", "verdict": None, "offer": "none", "exit": 1, "says": "git or soa.index.exclude"},
+    ),
+    "the function comes back as it stands": (
+        Job(
+            {"shop.py::total": {"skeleton": [WRONG], "feedback": ["It is right."], "modify": [WRONG]}},
+            files={"shop.py": WRONG_ALREADY, "tests/test_shop.py": TESTS},
+        ),
+        {
+            "state": "failed",
+            "verdict": "failed",
+            "offer": "none",
+            "exit": 1,
+            "says": "The model left it as it was. Try again, or another model.",
+        },
+    ),
+    "of several functions one has no test": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}, "shop.py::label": {"skeleton": [LABEL]}},
+            targets=("shop.py::total", "shop.py::label"),
+            files={"shop.py": SHOP + LABEL_STUB, "tests/test_shop.py": TESTS},
+        ),
+        {
+            "state": "done",
+            "verdict": "failed",
+            "offer": "apply",
+            "exit": 1,
+            "says": "1 of 2 functions pass 3 of 3 tests (0 before). Not proven, so not in the edit: label.",
+        },
+    ),
+    "the test of one of several functions stops before it": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}, "shop.py::label": {"skeleton": [LABEL]}},
+            targets=("shop.py::total", "shop.py::label"),
+            files={
+                "shop.py": SHOP + LABEL_STUB + NAMED_STUB,
+                "tests/test_shop.py": TESTS,
+                "tests/test_label.py": STOPS_BEFORE,
+            },
+        ),
+        {
+            "state": "done",
+            "verdict": "failed",
+            "offer": "apply",
+            "exit": 1,
+            "says": "1 of 2 functions pass 3 of 3 tests (0 before). Not proven, so not in the edit: label.",
+        },
+    ),
+    "none of several functions has a test": (
+        Job(
+            {"shop.py::total": {"skeleton": [RIGHT]}, "shop.py::label": {"skeleton": [LABEL]}},
+            targets=("shop.py::total", "shop.py::label"),
+            files={"shop.py": SHOP + LABEL_STUB},
+        ),
+        {
+            "state": "done",
+            "verdict": "untested",
+            "offer": "preview",
+            "exit": 0,
+            "says": "SoA wrote 2 functions but no test exercises them.",
+        },
     ),
     "a workspace without Python files": (
         Job(targets=("shop.py::total",), files={"README": "Nothing here."}),
@@ -504,6 +568,19 @@ async def test_tests_that_fail_come_with_a_place_to_look(tmp_path: Path) -> None
         "tests/test_shop.py",
         "assert total([(2, 4), (1, 1)]) == 9",
     )
+
+
+async def test_a_property_read_in_a_failing_assertion_is_the_first_suspect(tmp_path: Path) -> None:
+    """Nothing is called there by name, and the constructor ran in the same tests; only the run knows more."""
+    cart = (
+        "class Cart:\n    def __init__(self):\n        self.lines = []\n\n"
+        "    @property\n    def sum(self):\n        pass\n"
+    )
+    test = "from cart import Cart\n\n\ndef test_sum():\n    cart = Cart()\n    assert cart.sum == 0\n"
+    ran = await run(
+        Job(kind="runTests", targets=("cart.py",), files={"cart.py": cart, "test_cart.py": test}), tmp_path
+    )
+    assert [d.suspect for d in ran.result.failures] == ["cart.py::Cart.sum"]
 
 
 async def test_nobody_answers(tmp_path: Path) -> None:

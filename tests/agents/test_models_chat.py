@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from openai_server import Answer, OpenAIServer
 from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel, PromptTooLong
-from soa_agents.models.openai_chat import OpenAIChat, resolve_model
-from soa_agents.models.port import Message, Prompt, Reply, ReplyLost
+from soa_agents.models.openai_chat import OpenAIChat
+from soa_agents.models.port import CallDropped, Message, Prompt, Reply, ReplyLost
 from soa_agents.settings import ModelSettings, Price
 
 KEY = "sk-secret-0123456789"
@@ -382,13 +382,83 @@ LOST = {
 
 
 @pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
-async def test_a_lost_reply_is_asked_for_again_and_counted(answer: Answer) -> None:
-    answers = iter([answer, Answer(TEXT, usage={"prompt_tokens": 7, "completion_tokens": 5})])
-    with OpenAIServer(lambda _: next(answers)) as server:
+async def test_a_lost_reply_is_not_free(answer: Answer) -> None:
+    """Who asked decides whether there is enough left to ask again, so it is not asked again here."""
+    with OpenAIServer(answer) as server:
         async with chat(server.base_url, retries=1) as model:
-            reply = await model.ask(PROMPT)
-    assert (reply.text, reply.usage.calls) == (TEXT, 2)
-    assert reply.usage.input_tokens > 7 and reply.usage.output_tokens >= 5
+            with pytest.raises(ReplyLost) as raised:
+                await model.ask(PROMPT)
+        assert len(server.requests) == 1
+    assert raised.value.usage.calls == 1 and raised.value.usage.input_tokens > 0
+
+
+NUMBERS = " ".join(map(str, range(5_000)))
+ROOM = replace(PROMPT, room=500)
+
+
+async def test_a_reply_that_has_little_room_is_bounded_by_the_server() -> None:
+    with OpenAIServer(Answer(TEXT)) as server:
+        async with chat(server.base_url) as model:
+            for prompt in (ROOM, replace(PROMPT, room=100_000), PROMPT):
+                assert (await model.ask(prompt)).finish == "stop"
+    assert [request.json.get("max_tokens") for request in server.requests] == [500, None, None]
+
+
+REFUSED_BOUNDS = {
+    "another name": (
+        "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
+        ["max_tokens", "max_completion_tokens", "max_completion_tokens"],
+    ),
+    "none at all": ("max_tokens is too large: 500. The model supports 400.", ["max_tokens", None, None]),
+    "no room for both": (
+        "This model's maximum context length is 4096 tokens. You requested 4500 tokens (4000 in the "
+        "messages, 500 in the completion).",
+        ["max_tokens", None, "max_tokens", None],
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "names"), REFUSED_BOUNDS.values(), ids=REFUSED_BOUNDS)
+async def test_a_bound_that_the_server_refuses(error: str, names: list[str | None]) -> None:
+    def answer(request: dict[str, Any]) -> Answer:
+        return Answer(status=400, error=error) if "max_tokens" in request else Answer(TEXT)
+
+    with OpenAIServer(answer) as server:
+        async with chat(server.base_url) as model:
+            assert [(await model.ask(ROOM)).text for _ in range(2)] == [TEXT, TEXT]
+    bounds = ("max_tokens", "max_completion_tokens")
+    assert [next((b for b in bounds if b in r.json), None) for r in server.requests] == names
+
+
+async def test_a_reply_that_takes_more_than_its_room_is_cut_off() -> None:
+    """Many small chunks are taken for a token each; what was cut off is billed as far as it came."""
+    with OpenAIServer(Answer(NUMBERS, chunks=5_000, chunk_delay=0.0005)) as server:
+        async with chat(server.base_url) as model:
+            reply = await model.ask(ROOM)
+        assert await asyncio.to_thread(server.wait, lambda: server.requests[0].disconnected)
+    assert reply.finish == "length"
+    assert 500 <= reply.usage.output_tokens <= 700
+
+
+async def test_a_reply_that_arrived_whole_is_kept_however_long() -> None:
+    with OpenAIServer(Answer(NUMBERS, stream=False)) as server:
+        async with chat(server.base_url) as model:
+            reply = await model.ask(ROOM)
+    assert (reply.finish, reply.text) == ("stop", NUMBERS)
+
+
+async def test_a_dropped_call_says_what_came_of_it() -> None:
+    with OpenAIServer(Answer(NUMBERS, chunks=50, chunk_delay=0.05)) as server:
+        async with chat(server.base_url) as model:
+            asking = asyncio.ensure_future(model.ask(PROMPT))
+            await asyncio.to_thread(
+                server.wait, lambda: bool(server.requests) and server.requests[0].pieces > 3
+            )
+            asking.cancel()
+            with pytest.raises(CallDropped) as raised:
+                await asking
+    usage = raised.value.usage
+    assert usage.calls == 1 and usage.input_tokens > 0 and 0 < usage.output_tokens < 7_000
 
 
 ENDLESS = {
@@ -501,7 +571,8 @@ RESOLVED = {
 async def test_a_model_without_a_name(models: Any, expected: str) -> None:
     with OpenAIServer(models=models) as server:
         try:
-            said = await resolve_model(ModelSettings(base_url=server.base_url), KEY)
+            async with chat(server.base_url, name="", retries=1) as model:
+                said = await model.only_model()
         except ModelError as error:
             said = str(error)
         assert expected in said
@@ -510,14 +581,14 @@ async def test_a_model_without_a_name(models: Any, expected: str) -> None:
 
 async def test_a_named_model_is_taken_at_its_word_and_asking_finds_an_unnamed_one() -> None:
     with OpenAIServer(models=("only",)) as server:
-        settings = ModelSettings(name="named", base_url=server.base_url)
-        assert await resolve_model(settings, None) == "named" and server.listings == 0
+        async with chat(server.base_url, name="named") as model:
+            assert await model.only_model() == "named" and server.listings == 0
         async with chat(server.base_url, name="") as model:
             await model.ask(PROMPT)
             await model.ask(PROMPT)
         assert [r.json["model"] for r in server.requests] == ["only", "only"] and server.listings == 1
     with pytest.raises(NoModel):
-        await resolve_model(replace(settings, base_url=""), None)
+        OpenAIChat(ModelSettings(name="named"), None)
 
 
 LOGGED = """

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from soa_agents.errors import CallFailed, ModelUnreachable
-from soa_agents.models.port import Message, Prompt, Reply, Usage
+from soa_agents.errors import ModelUnreachable
+from soa_agents.models.port import CallDropped, Message, Prompt, Reply, ReplyLost, Usage
 from soa_agents.models.relayed import Relay, RelayedChat
 from soa_agents.settings import ModelSettings, Price
 
@@ -90,8 +91,9 @@ async def test_refusals_are_one_sentence(message: str, says: str) -> None:
 
 async def test_an_answer_that_breaks_off_is_one_lost_call() -> None:
     wire = Wire(chunk("x ="), idle=0.05)
-    with pytest.raises(CallFailed, match="in the middle"):
+    with pytest.raises(ReplyLost, match="in the middle") as raised:
         await wire.chat.ask(PROMPT)
+    assert raised.value.usage.input_tokens > 0 and not raised.value.again
     assert wire.sent[-1] == {"type": "chatCancel", "requestId": wire.sent[0]["requestId"]}
 
 
@@ -101,7 +103,14 @@ async def test_a_cancelled_question_is_taken_back() -> None:
     await asyncio.wait({asking}, timeout=0.01)
     assert wire.sent
     asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(CallDropped):  # sent, so paid
         await asking
     assert [m["type"] for m in wire.sent] == ["chat", "chatCancel"]
     wire.relay.hear({**result(), "requestId": wire.sent[0]["requestId"]})  # too late: dropped
+
+
+async def test_an_answer_that_takes_more_than_its_room_is_cut_off() -> None:
+    wire = Wire(chunk("x = 1\n" * 10), chunk("y = 2\n" * 10), chunk("z"))
+    reply = await wire.chat.ask(replace(PROMPT, room=30))
+    assert (reply.text, reply.finish) == ("x = 1\n" * 10 + "y = 2\n" * 10, "length")
+    assert [m["type"] for m in wire.sent] == ["chat", "chatCancel"]

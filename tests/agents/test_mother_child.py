@@ -375,6 +375,22 @@ async def test_several_targets_are_written_apart_and_proven_together() -> None:
     assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
 
 
+async def test_examples_that_name_a_stub_are_run_when_that_is_written() -> None:
+    """`mean` is there first; its example makes use of `total`, so it says nothing of `mean` before."""
+    mean = (
+        'def mean(items):\n    """Half.\n\n    >>> mean([(total([(1, 2)]), 3)])\n    3.0\n    """\n    ...\n'
+    )
+    script = {
+        "total": {"skeleton": [ALONE]},
+        "mean": {"skeleton": [block("def mean(items):\n    return sum(p * n for p, n in items) / 2")]},
+    }
+    late = random.Random(10)  # lets `total` reply long after `mean`
+    text = f"{STUB}\n\n{mean}"
+    played = await play(choose("auto"), text, TESTS, script, roots=("total", "mean"), shuffle=late)
+    assert set(played.stop.accepted) == {"shop.py::total", "shop.py::mean"}
+    assert played.model.asked == ["total skeleton", "mean skeleton"]
+
+
 async def test_a_stub_that_two_targets_call_is_written_once() -> None:
     """Each target has an agent for it and is proven with hers; in the result stands one."""
     mean = 'def mean(items):\n    """Total by number."""\n    ...\n'

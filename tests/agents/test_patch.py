@@ -228,3 +228,32 @@ def test_lines_added_anywhere_outside_the_functions_do_not_matter(
     assert sorted(result.split("\n")) == sorted(
         [*generated().apply({"a.py": OLD})["a.py"].split("\n"), *added]
     )
+
+
+TWO = "import os\n\n\ndef one():\n    ...\n\n\ndef two():\n    ...\n"
+
+
+def test_a_patch_grows_function_by_function() -> None:
+    """Imports come with the first function of their file, a helper with the first that needs it."""
+    one, two = TWO.index("def one"), TWO.index("def two")
+    edits = [
+        Edit("a.py", 10, 10, "import re\n", "import"),
+        Edit("a.py", one, one + 18, "def one():\n    return 1", "target", "one"),
+        Edit("a.py", two, two, "def _b():\n    return 2\n\n\n", "helper", "_b"),
+        Edit("a.py", two, two, "def _a():\n    return _b()\n\n\n", "helper", "_a"),
+        Edit("a.py", two, two + 18, "def two():\n    return _a()", "target", "two"),
+        Edit("b.py", 0, 0, "def test_one(): ...\n", "tests"),
+    ]
+    texts = {"a.py": TWO}
+    patch = make_patch((make_edit(TWO if e.path == "a.py" else "", e) for e in edits), ["b.py"])
+    (first, alone), (second, whole) = patch.by_function()
+    assert (first, second, whole) == ("a.py::one", "a.py::two", patch)
+    text = alone.apply(texts)["a.py"]
+    assert "import re" in text and "return 1" in text
+    assert "_a" not in text and "_b" not in text
+    assert alone.paths == ("a.py",)
+
+
+def test_a_patch_that_replaces_no_function_is_one_part() -> None:
+    patch = make_patch([make_edit("", Edit("t.py", 0, 0, "x = 1\n", "tests"))], ["t.py"])
+    assert patch.by_function() == (("", patch),)

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
-from prompt_cases import CASES, viewer
+from prompt_cases import CASES, ROOT, fresh, viewer
 from soa_agents.models.port import Message, Step
 from soa_agents.prompts.loader import STEPS, digests, fenced, quoted, render
+from soa_agents.swarm.actions import Ask
+from soa_agents.swarm.family import with_members
 from soa_agents.swarm.views.view import View
 
 GOLDEN = Path(__file__).parent / "data" / "prompts"
@@ -44,6 +46,14 @@ def test_the_last_user_message_ends_with_target_and_step_and_says_them_once(case
     assert last.role == "user"
     assert last.content.split("\n")[-2:] == [f"Target: {ask.target}", f"Step: {ask.step}"]
     assert len(re.findall(r"^(?:Target|Step):", last.content, re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize(("given", "chooses"), [("", True), ("looks at the edges", False)])
+def test_a_member_of_a_team_chooses_her_role_unless_she_was_given_one(given: str, chooses: bool) -> None:
+    ask = Ask("k", f"{ROOT}#1", "code", ROOT, note="You are one of four.", role=given)
+    text = viewer().prompt(with_members(fresh(), (ask,)), ask).messages[-1].content
+    assert "## Your team" in text and "`Abstain: <reason>`" in text
+    assert ("You choose what you contribute" in text, "`Role: <" in text) == (chooses, chooses)
 
 
 @pytest.mark.parametrize("case", CASES)

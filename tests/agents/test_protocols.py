@@ -15,6 +15,7 @@ from soa_agents.errors import ReplyError, UsageError
 from soa_agents.jobs.history import roles
 from soa_agents.models.port import Usage
 from soa_agents.protocols import TABLE, choose
+from soa_agents.protocols.together import accepted_pieces, together
 from soa_agents.settings import Limits, Settings
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Action, Ask, Stop
@@ -155,9 +156,12 @@ async def test_a_planner_tells_the_workers_and_a_judge_stops_what_leads_nowhere(
     )
     assert played.stop.verdict == "failed"
     assert played.stop.accepted == (f"{PATH}::total",)
+    assert f"- {PATH}::mean: Total by the number of items.\n" in notes["plan:0"]
     assert "Mind the divisor." in notes[f"{PATH}::mean:write0"]
     assert "pass their tests: 1." in notes["judge:0"]
-    assert f"{PATH}::mean: 0 of 1" in notes["judge:0"]
+    assert (
+        f"{PATH}::mean: with the best version 0 of 1 tests pass; t::mean fails: not mean(" in notes["judge:0"]
+    )
 
 
 async def test_a_cycle_starts_afresh_when_the_judge_says_so() -> None:
@@ -179,6 +183,59 @@ async def test_a_cycle_starts_afresh_when_the_judge_says_so() -> None:
     assert played.model.asked.count("total skeleton") == 1  # what is proven is not written again
     assert played.model.asked.count("mean skeleton") == 2
     assert [a for a in played.model.asked if a.endswith("plan")] == ["total plan", "mean plan"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "skeletons"),
+    [
+        ({"skeleton": [MEAN_WRONG]}, 2),  # the same code in the second cycle
+        ({"skeleton": [f"{MEAN_WRONG[:-4]} + 0\n```", MEAN_WRONG]}, 2),  # the same failures
+        ({"skeleton": ["No."]}, 6),  # nothing that could be used: three tries in each of two cycles
+    ],
+    ids=["code", "failures", "format"],
+)
+async def test_what_ends_in_the_same_way_again_is_not_begun_anew_whatever_the_judge_says(
+    mean: dict[str, list[str]], skeletons: int
+) -> None:
+    always = {"plan": [PLAN], "judge": [GO_ON]}
+    rest = {**always, "feedback": ["Divide."], "modify": [MEAN_WRONG]}
+    script = {"total": {**always, "skeleton": [RIGHT]}, "mean": {**rest, **mean}}
+    limits = Limits(rounds=5, calls=200)
+    played = await play(
+        choose("planner_worker"), MEAN, MEAN_TESTS, script, roots=("total", "mean"), limits=limits
+    )
+    assert (played.stop.verdict, played.stop.accepted) == ("failed", (f"{PATH}::total",))
+    assert played.model.asked.count("mean skeleton") == skeletons
+    assert [a for a in played.model.asked if a.endswith("judge")] == ["total judge"]
+
+
+async def test_what_passes_as_it_is_goes_without_what_was_tried_on_it_before() -> None:
+    script = {"total": {"code": [RIGHT]}, "mean": {"code": [MEAN_WRONG]}}
+    played = await play(choose("single"), MEAN, MEAN_TESTS, script, roots=("total", "mean"))
+    total, mean = (f"{PATH}::{name}" for name in ("total", "mean"))
+    assert played.state.best[mean].verdict == "failed"
+    met = together(played.state, {total: Stop("passed"), mean: Stop("passed")}, 1, frozenset())
+    assert met == Stop("passed", accepted=(total, mean))
+    assert [str(piece.function) for piece in accepted_pieces(played.state, met.accepted)] == [total]
+
+
+@pytest.mark.parametrize("name", ["single", "mother_child", "planner_worker"])
+async def test_nobody_pays_for_a_last_run_that_never_begins(name: str) -> None:
+    always = {"plan": [PLAN], "judge": [GO_ON]}
+    script = {
+        "total": {**always, "skeleton": [RIGHT], "code": [RIGHT]},
+        "mean": {**always, "skeleton": [MEAN_RIGHT], "code": [MEAN_RIGHT]},
+    }
+    played = await play(
+        choose(name),
+        *(MEAN, MEAN_TESTS, script),
+        roots=("total", "mean"),
+        needs={"mean": "total"},
+        refused="pytest did not start: no room.",
+    )
+    assert (played.stop.verdict, played.stop.reason) == ("failed", "pytest did not start: no room.")
+    written = [call for call in played.model.asked if not call.endswith("plan")]
+    assert [call.partition(" ")[0] for call in written] == ["total", "mean"]
 
 
 async def test_a_planner_may_call_planners_of_her_own() -> None:
@@ -250,7 +307,21 @@ LIMITS = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", TABLE)
+class Forgetful:
+    """Any protocol, held to say what one of its name says that never saw an earlier state."""
+
+    name = "forgetful"
+
+    def __init__(self, name: str) -> None:
+        self._name, self._lasting = name, choose(name)
+
+    def ready(self, state: State) -> tuple[Action, ...] | Stop:
+        wanted = self._lasting.ready(state)
+        assert wanted == choose(self._name).ready(state)
+        return wanted
+
+
+@pytest.mark.parametrize("name", [*TABLE, "auto"])
 @settings(max_examples=15)
 @given(script=SCRIPTS, limits=LIMITS, seed=st.integers(0, 9))
 async def test_it_stops_within_any_limits_whatever_is_replied_and_arrives_when(
@@ -259,7 +330,7 @@ async def test_it_stops_within_any_limits_whatever_is_replied_and_arrives_when(
     ends = []
     for shuffle in (None, random.Random(seed)):
         played = await play(
-            choose(name), MEAN, MEAN_TESTS, script, roots=("total", "mean"), limits=limits, shuffle=shuffle
+            Forgetful(name), MEAN, MEAN_TESTS, script, roots=("total", "mean"), limits=limits, shuffle=shuffle
         )
         assert sum(isinstance(event, Replied) for event in played.events) <= limits.calls
         assert replay(played.events) == played.state
@@ -303,6 +374,7 @@ async def test_a_log_that_breaks_off_anywhere_wants_the_same_again(
         (ENOUGH, choices.goes_on, False),
         (TWO, choices.plan, choices.Plan(roles=((1, "writer"), (2, "checker")))),
         (PLAN, choices.plan, choices.Plan((choices.Task(f"{PATH}::mean", "Mind the divisor."),))),
+        ('{"tasks": []}', choices.plan, choices.Plan()),
         ("**Role:** *tester*\n```python\nRole: no\n```", choices.role, "tester"),
         ("```python\nx\n```\nRole: late", choices.role, ""),
     ],
@@ -318,6 +390,7 @@ def test_decisions_are_read_generously(reply: str, read: object, means: object) 
         ("[]", choices.plan),
         ('{"tasks": "all"}', choices.plan),
         ('{"tasks": [{"function": 3}]}', choices.plan),
+        ('{"tasks": [], "roles": []}', choices.plan),
         ('{"does": "x"}', choices.intent),
         ('{"decision": "maybe"}', choices.goes_on),
         ("{" * 100_000, choices.goes_on),

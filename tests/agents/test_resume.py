@@ -21,7 +21,7 @@ from openai_server import Answer, OpenAIServer, asked
 from soa_agents import protocols
 from soa_agents.jobs import run_job
 from soa_agents.models.port import Prompt, Reply, Usage
-from soa_agents.protocols.each import accepted_pieces
+from soa_agents.protocols.together import accepted_pieces
 from soa_agents.swarm.actions import Ask, Stop
 from soa_agents.swarm.assembly.assemble import Piece
 from soa_agents.swarm.engine import Engine, Ports
@@ -75,7 +75,8 @@ def test_killed_at_every_event_a_job_ends_the_same_and_buys_nothing_twice(
             result = mill.run(start(root, model.base_url, job, resume=True))
             assert result is not None
             assert (result.patch, result.update.verdict) == (whole.patch, "passed"), log[number - 1]
-            assert result.update.usage == whole.update.usage
+            assert result.update.usage is not None and whole.update.usage is not None
+            assert result.update.usage.calls == whole.update.usage.calls + lost, "what was sent is paid"
             assert len(model.requests) - before <= calls + lost
             after = events(root, job)
             assert bought_twice(after) == []
@@ -273,7 +274,9 @@ def test_a_resumed_job_tells_what_its_agents_did_before(root: Path, model: OpenA
     heard: list[AgentUpdate] = []
     with Mill(real=False) as mill:
         mill.run(start(root, model.base_url, "job"), events=9)
-    replied = {event.key for event in events(root, "job") if isinstance(event, Replied)}
+    log = events(root, "job")
+    begun = {event.key for event in log if isinstance(event, ActionStarted)}
+    replied = {event.key for event in log if isinstance(event, Replied)}
     cancelled = asyncio.Event()
 
     def listen(update: object) -> None:
@@ -283,11 +286,12 @@ def test_a_resumed_job_tells_what_its_agents_did_before(root: Path, model: OpenA
             cancelled.set()
 
     asyncio.run(run_job(start(root, model.base_url, "job", resume=True), None, listen, cancelled))
-    first = {update.function.rpartition("::")[2]: (update.state, update.step) for update in heard[:3]}
-    steps = {"total": ("", "skeleton"), "_line": ("/_line", "code"), "_less": ("/_less", "code")}
+    first = {update.agent_id: (update.state, update.step) for update in heard[:3]}
+    steps = {"": "skeleton", "/_line": "code", "/_less": "code"}
+    writes = {f"shop.py::total{agent}": f"shop.py::total{agent}:write0" for agent in steps}
     assert first == {
-        name: ("done", step) if f"shop.py::total{agent}:write0" in replied else ("waiting", "")
-        for name, (agent, step) in steps.items()
+        agent: ("done" if key in replied else "waiting", step if key in begun else "")
+        for (agent, key), step in zip(writes.items(), steps.values(), strict=True)
     }
     assert len(replied) >= 2
 

@@ -123,6 +123,16 @@ def test_stubs_that_agents_will_write_are_marked() -> None:
     assert "def total_due(lines: list[Line], rate: float) -> int: ...  # not written yet;" in siblings
 
 
+def test_a_stub_that_the_docstring_speaks_of_is_marked_too() -> None:
+    quota = 'def read(text: str) -> int:\n    """Read it."""\n    ...\n\n\n'
+    quota += 'def said(n: int) -> str:\n    """Say it, so that `read` reads it back."""\n    ...\n'
+    texts = {**TEXTS, "shop/quota.py": quota}
+    begun = state(Target("shop/quota.py::said", "generate"), texts=texts)
+    begun = replace(begun, job=replace(begun.job, stubs={"shop/quota.py": {"read": "shop/quota.py::read"}}))
+    siblings = viewer(texts).view(begun, ask("skeleton", "shop/quota.py::said")).siblings
+    assert siblings == "def read(text: str) -> int: ...  # not written yet; Read it."
+
+
 def padded(functions: int, files: int, doc: str) -> dict[str, str]:
     """The workspace with many more functions that look as if they had to do with the target."""
     body = "".join(

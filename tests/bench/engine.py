@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
 import os
@@ -61,8 +60,8 @@ def chain(folder: Path) -> Figures:
     with served(sums.replies(seconds, chunks=4), folder) as url:
         for name in ("alone", "with_sandbox"):
             root = sums.lay(folder / name)
-            with played(sums.check) if name == "alone" else contextlib.nullcontext():
-                job = asyncio.run(write(start(root, url, "chain", Limits())))
+            laboratories = played(sums.check) if name == "alone" else None
+            job = asyncio.run(write(start(root, url, "chain", Limits()), laboratories))
             assert (job.result.update.verdict, job.calls) == ("passed", 1 + 8 + 2 + 3 * 8), job.result
             figures[name] = {
                 "ratio": round(job.wall / (longest * seconds), 3),
@@ -78,8 +77,8 @@ def calls(folder: Path) -> Figures:
         sums = Sums(3, wrong=wrong, examples=True)
         place = folder / f"calls-{wrong}"
         root = sums.lay(place)
-        with served(sums.replies(0.02, 2), place) as url, played(sums.check):
-            job = asyncio.run(write(start(root, url, "calls", Limits())))
+        with served(sums.replies(0.02, 2), place) as url:
+            job = asyncio.run(write(start(root, url, "calls", Limits()), played(sums.check)))
         assert job.result.update.verdict == "passed", job.result
         figures[f"{wrong}_wrong"] = {"calls": job.calls, "goal": 5 if not wrong else 5 + 2 * wrong + 2}
     return figures
@@ -125,8 +124,7 @@ def cpu(folder: Path) -> Figures:
     sums, seconds = Sums(255), 2.0
     root = sums.lay(folder / "cpu")
     with served(sums.replies(seconds), folder) as url:
-        with played(sums.check):
-            job = asyncio.run(write(start(root, url, "cpu", WIDE)))
+        job = asyncio.run(write(start(root, url, "cpu", WIDE), played(sums.check)))
         assert (job.result.update.verdict, job.calls) == ("passed", 256), job.result
         asked = [[vars_of(m) for m in e.messages] for e in job.started if e.messages]
         bare = asyncio.run(bare_client(url, asked))

@@ -242,7 +242,7 @@ NO_MODEL = (
     ("nothing is named", {}, ("No model is configured", "OPENAI_API_KEY")),
     ("nobody answers", {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, ("http://127.0.0.1:9/v1",)),
     ("no such host", {"OPENAI_BASE_URL": "http://nowhere.invalid/v1"}, ("nowhere.invalid",)),
-    ("no URL", {"OPENAI_BASE_URL": "localhost:8000"}, ("No model is configured",)),
+    ("no URL", {"OPENAI_BASE_URL": "localhost:8000"}, ("is no address of a model's server",)),
 )
 
 
@@ -356,7 +356,7 @@ def soa(
     if url:
         env |= {"OPENAI_BASE_URL": url, "SOA_MODEL": "test-model"}
     if tests:
-        config = home / ".config" / "soa" / "config.toml"
+        config = home / ".config" / "soa-language-server" / "config.toml"
         config.parent.mkdir(parents=True)
         config.write_text("[tests]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in tests.items()))
     return subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 from lsp_bench import SHOP
 from soa_agents.errors import UsageError
 from soa_server.lsp.actions import KINDS, Cursor, OurDiagnostic, available, disabled
-from soa_server.lsp.documents import Documents, canonical, path_of
+from soa_server.lsp.documents import LONG, Documents, canonical, path_of
 from soa_server.lsp.from_lsp import Argument, argument_of
 
 URI = "file:///w/shop.py"
@@ -203,3 +203,15 @@ def test_a_malformed_argument_is_told_in_one_sentence(arguments: list[Any]) -> N
 def test_a_version_may_be_null() -> None:
     given = {"uri": URI, "qualname": "f", "version": None}
     assert argument_of("c", [given], ("uri", "qualname", "version")) == Argument(URI, "f", None)
+
+
+def test_a_long_text_is_answered_before_all_of_it_is_read() -> None:
+    text = "def first():\n    return 1\n\n\n" + "x = 1\n" * (LONG // 6) + "def last(): ...\n"
+    documents = Documents()
+    documents.open(URI, text, 1, "python")
+    document = documents.get(URI)
+    assert document is not None
+    assert [f.id.qualname for f in documents.glimpse(document, 1).functions] == ["first"]
+    assert not documents.is_read(document)
+    assert [f.id.qualname for f in documents.glimpse(document, 5).functions] == ["first", "last"]
+    assert documents.is_read(document), "outside functions the whole text is needed"

@@ -11,7 +11,7 @@ from soa_agents.errors import KeyRefused, NoModel, NoPytest, TargetChanged, Usag
 from soa_agents.models.port import Usage
 from soa_agents.swarm.job import AgentState, AgentUpdate, JobUpdate, Tally, TestsChange
 from soa_server.cli import board, exits, options, place, replay, words
-from soa_server.cli.main import COMMANDS
+from soa_server.cli.table import COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -128,6 +128,50 @@ def test_the_board_shows_the_way_every_agent_came() -> None:
         "└─ _rate   Child    code …",
     ]
     assert shown.size == 3
+
+
+def test_a_role_in_many_words_is_cut() -> None:
+    words = "groups equal spans over the whole week, then writes runs inside each group"
+    member = AgentUpdate("j", "a.py::f#1", "asking", "a.py::f", words, "a.py::f", "code", None)
+    (line,) = board.lines(board.heard(board.Board(), member))
+    assert line == "f   Groups equal spans over the whole …   code …"
+
+
+def test_a_step_that_was_cut_off_is_not_said_to_be_done() -> None:
+    total, tax, rate = "a.py::total", "a.py::_tax", "a.py::_rate"
+    shown = board.Board()
+    for update in (
+        told(total, "asking", "skeleton"),
+        told(tax, "asking", "code"),
+        told(rate, "asking", "code"),
+        told(rate, "done", "code"),
+        told(tax, "dropped"),
+        told(rate, "dropped"),
+    ):
+        shown = board.heard(shown, update)
+    assert [line.partition("Child")[2].strip() for line in board.lines(shown)[1:]] == [
+        "code ✗ → dropped",
+        "code ✓ → dropped",
+    ]
+
+
+def test_the_board_tells_tests_that_a_child_wrote_from_her_docstring_examples() -> None:
+    total, tax = "a.py::total", "a.py::_tax"
+    shown = board.Board()
+    for update in (
+        told(total, "asking", "skeleton"),
+        told(tax, "asking", "code"),
+        told(tax, "done", tests=Tally(1, 1)),
+        told(tax, "asking", "tests"),
+        told(tax, "testing"),
+        told(tax, "done", tests=Tally(0, 1)),
+        told(tax, "asking", "modify"),
+        told(tax, "done", tests=Tally(2, 0)),
+    ):
+        shown = board.heard(shown, update)
+    assert board.lines(shown)[1] == (
+        "└─ _tax   Child    code ✓   doctest 1/2 → tests ✓   tests 0/1 → modify ✓   doctest 2/2"
+    )
 
 
 SENTENCES = {

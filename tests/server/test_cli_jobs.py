@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -134,6 +135,11 @@ def test_ctrl_c_cancels_once_and_says_so(folder: Path) -> None:
 
 def test_doctor_names_what_would_be_used(folder: Path) -> None:
     (folder / "binary.py").write_bytes(b"\0")
+    said = re.search(r"they would be read from ~/(\S+)\.$", soa("doctor", cwd=folder).stdout, re.MULTILINE)
+    assert said
+    own = folder.parent / f"{folder.name}-home" / said[1]
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("[limits]\ncalls = 0\n")
     with good() as model:
         env = {"OPENAI_BASE_URL": model.base_url, "SOA_MODEL": "m"}
         done = soa("doctor", cwd=folder, **env)
@@ -144,6 +150,8 @@ def test_doctor_names_what_would_be_used(folder: Path) -> None:
     assert lines["model"] == lines["interpreter"] == lines["pytest"] == lines["state"] == "ok"
     assert done.stdout.splitlines()[-1].startswith("Next: ")
     assert "1 unreadable or binary" in done.stdout
+    assert f"are read from ~/{said[1]}." in done.stdout
+    assert "soa.limits.calls in" in done.stderr
 
 
 MISSING = {

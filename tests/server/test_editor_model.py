@@ -85,6 +85,7 @@ async def test_cancelling_a_job_cancels_the_question(bench: Bench, shop: Path) -
         assert (await editor.end(job))["state"] == "cancelled"
         await asyncio.wait_for(was_cancelled.wait(), 20)
         assert len([m for m, _ in editor.asked if m == "soa/model/chat"]) == 1
+    assert b"never retrieved" not in editor.stderr, "the client's late answer is no error"
 
 
 async def test_a_model_that_refuses_ends_the_job_with_its_reason(bench: Bench, shop: Path) -> None:

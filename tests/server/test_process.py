@@ -20,6 +20,46 @@ import pytest
 from lsp_bench import FAKE, Bench
 from lsp_client import Editor
 
+# What an answer to `initialize` and a first code action do without: each would cost 5 ms and more.
+SLOW = frozenset({"openai", "git", "pytest", "_pytest", "httpx", "click", "psutil", "pathspec", "sqlite3"})
+LATER = ("soa_agents.models", "soa_agents.swarm", "soa_agents.verify", "soa_server.lsp.controller")
+
+# A whole session in one turn of the loop, so that what a server loads in its leisure is not loaded.
+SESSION = """
+import asyncio, json, sys
+from soa_server.lsp.running import create_server
+
+class Sink:
+    def write(self, data):
+        sys.stderr.write(data.decode())
+
+uri = sys.argv[1]
+place = {"line": 1, "character": 5}
+document = {"uri": uri, "languageId": "python", "version": 1, "text": "def total(prices):\\n    ...\\n"}
+params = {"textDocument": {"uri": uri}, "range": {"start": place, "end": place}}
+literals = {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}}}
+root = {"uri": uri.rpartition("/")[0], "name": "shop"}
+messages = [
+    {"id": 1, "method": "initialize", "params": {
+        "processId": None, "rootUri": root["uri"], "workspaceFolders": [root],
+        "capabilities": {"textDocument": {"codeAction": literals}},
+    }},
+    {"method": "initialized", "params": {}},
+    {"method": "textDocument/didOpen", "params": {"textDocument": document}},
+    {"id": 2, "method": "textDocument/codeAction", "params": {**params, "context": {"diagnostics": []}}},
+]
+
+async def main():
+    server = create_server()
+    server.protocol.set_writer(Sink())
+    for message in messages:
+        data = json.dumps({"jsonrpc": "2.0", **message})
+        server.protocol.handle_message(json.loads(data, object_hook=server.protocol.structure_message))
+    print(*sys.modules)
+
+asyncio.run(main())
+"""
+
 NOISY = """
 import os
 from soa_server.lsp import running
@@ -123,18 +163,23 @@ async def test_a_killed_server_leaves_no_engine(bench: Bench) -> None:
     assert gone(engine)
 
 
-async def test_the_editor_is_answered_without_slow_libraries(bench: Bench) -> None:
-    editor = bench.editor()
-    editor.command[1:1] = ["-X", "importtime"]
-    async with editor:
-        await editor.open(bench.shop)
-        assert await editor.actions(bench.shop, "def total")
-    loaded = set(re.findall(r"\|\s+([\w.]+)$", editor.stderr.decode(), re.MULTILINE))
-    assert "soa_server.lsp.app" in loaded, "the list of imports was read"
-    slow = {
-        name for name in loaded if name.partition(".")[0] in ("openai", "git", "pytest", "_pytest", "httpx")
-    }
-    assert not slow | (loaded & {"soa_agents.models.openai_chat"})
+def test_the_editor_is_answered_without_slow_libraries(bench: Bench) -> None:
+    """From `initialize` to the first code action nothing is loaded that only later answers need."""
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION, bench.shop.as_uri()], env=bench.env, capture_output=True, text=True
+    )
+    loaded, answered = set(done.stdout.split()), done.stderr
+    assert "Generate with SoA" in answered, answered
+    slow = {name for name in loaded if name.partition(".")[0] in SLOW}
+    assert not slow | {name for name in loaded if name.startswith(LATER)}
+
+
+def test_an_editors_start_parses_no_command_line(bench: Bench) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "soa_server.cli", "serve"]
+    done = subprocess.run(command, env=bench.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    loaded = set(re.findall(r"\|\s+([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "soa_server.lsp.running" in loaded, done.stderr[-500:]
+    assert not loaded & {"click", "soa_server.cli.table"}
 
 
 async def test_a_stray_print_does_not_reach_the_protocol(bench: Bench) -> None:

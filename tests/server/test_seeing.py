@@ -195,3 +195,80 @@ async def test_the_map_follows_the_disk_and_what_is_typed(bench: Bench, tests: P
             "made.py::made": "stub",
             "shop.py::Cart.outer.<locals>.inner": "unknown",
         }
+
+
+async def symbols_of(editor: Editor, path: Path) -> list[tuple[str, str, int]]:
+    found = await editor.ask("textDocument/documentSymbol", {"textDocument": {"uri": path.as_uri()}})
+    return [(each["name"], each["detail"], each["selectionRange"]["start"]["line"]) for each in found]
+
+
+async def test_a_documents_symbols_are_stubs_and_agents_at_work(bench: Bench, tests: Path) -> None:
+    async with bench.editor() as editor:
+        await editor.open(bench.shop)
+        await editor.open(tests)
+        stubs = [(name, "stub", at) for at, _, name in STUBS]
+        assert await symbols_of(editor, bench.shop) == stubs
+        assert await symbols_of(editor, tests) == []
+        await run_tests(bench, editor)
+        red = ("Cart.size", "1 failing", line("def size"))
+        assert await symbols_of(editor, bench.shop) == sorted([*stubs, red], key=lambda each: each[2])
+        bench.plan({"release": {"hold": True}})
+        await editor.act(bench.shop, "def release", "Generate with SoA")
+        busy = ("release", "SoA writes it", line("def release"))
+        assert busy in await symbols_of(editor, bench.shop)
+
+
+async def test_a_workspaces_symbols_are_its_stubs_and_failing_functions(bench: Bench, tests: Path) -> None:
+    other = bench.root / "other.py"
+    other.write_text("\n\ndef to_do(): ...\ndef done(): return 1\n")
+
+    async def found(query: str) -> list[tuple[str, str, int]]:
+        answer = await editor.ask("workspace/symbol", {"query": query})
+        places = [(each["location"]["uri"].rpartition("/")[2], each) for each in answer]
+        return sorted(
+            (f"{file}::{each['name']}", each["containerName"], each["location"]["range"]["start"]["line"])
+            for file, each in places
+        )
+
+    async with bench.editor() as editor:
+        await editor.open(bench.shop)
+        while not (await editor.ask("soa/agents", {}))["complete"]:
+            pass
+        stubs = [("other.py::to_do", "stub", 2), *((f"shop.py::{name}", "stub", at) for at, _, name in STUBS)]
+        assert await found("") == sorted(stubs)
+        assert await found("TODO") == [("other.py::to_do", "stub", 2)]
+        await run_tests(bench, editor)
+        assert await found("size") == [("shop.py::Cart.size", "1 failing", line("def size"))]
+        editor.type(bench.shop, SHOP.replace("def release", "def released"))
+        assert await found("rlsd") == [("shop.py::released", "stub", line("def release"))]
+    async with bench.editor() as editor:
+        assert await found("to_do") == [("other.py::to_do", "stub", 2)], "as the session before left it"
+
+
+async def test_folders_come_and_go(bench: Bench, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "more.py").write_text("def more(): ...\n")
+
+    async def known() -> set[str]:
+        while not (answer := await editor.ask("soa/agents", {}))["complete"]:
+            pass
+        return {agent["function"] for agent in answer["agents"]}
+
+    def change(**event: Path) -> None:
+        named = {name: [{"uri": folder.as_uri(), "name": folder.name}] for name, folder in event.items()}
+        whole = {"event": {"added": [], "removed": [], **named}}
+        editor.tell("workspace/didChangeWorkspaceFolders", whole)
+
+    async with bench.editor() as editor:
+        alone = await known()
+        assert "shop.py::total" in alone
+        change(added=other)
+        assert await known() == {f"{bench.root.name}/{name}" for name in alone} | {"other/more.py::more"}
+        (found,) = await editor.ask("workspace/symbol", {"query": "more"})
+        assert found["location"]["uri"] == (other / "more.py").as_uri()
+        change(removed=bench.root)
+        assert await known() == {"more.py::more"}
+        await editor.open(bench.shop)
+        titles = [each["title"] for each in await editor.actions(bench.shop, "def total")]
+        assert "Generate with SoA" in titles, "a file outside every folder is a workspace of its own"

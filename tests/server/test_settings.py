@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from soa_agents.errors import ModelUnreachable
+from soa_agents.models.endpoint import endpoint_of
 from soa_agents.protocols import TABLE, choose
 from soa_agents.settings import Price, Settings
 from soa_server.settings import KEYS, PROTOCOLS, Layers, Resolved, resolve
@@ -84,7 +87,7 @@ def test_what_an_editor_leaves_empty_does_not_hide_the_layers_below() -> None:
     ("key", "wrong"),
     [
         ("model.name", 3),
-        ("model.baseUrl", "localhost:8080"),
+        ("model.baseUrl", 8080),
         ("model.provider", "other"),
         ("model.contextTokens", 0),
         ("model.price", {"input": 1}),
@@ -116,6 +119,14 @@ def test_a_wrong_value_is_one_sentence_that_names_the_key_and_the_default_holds(
     assert resolved.editor == Resolved().editor
 
 
+def test_what_is_no_address_is_kept_for_the_job_to_refuse() -> None:
+    """The default would be another server than the one that was meant, and code would go there."""
+    resolved = resolve(Layers(environ={"OPENAI_BASE_URL": "localhost:8080/"}))
+    assert resolved.settings.model.base_url == "localhost:8080"
+    with pytest.raises(ModelUnreachable, match="Write OPENAI_BASE_URL"):
+        endpoint_of(resolved.settings.model, "sk-key")
+
+
 @pytest.mark.parametrize(
     ("project", "problem_key"),
     [
@@ -133,6 +144,25 @@ def test_a_workspace_may_not_name_programs_endpoints_or_higher_limits(
     resolved = resolve(write(tmp_path, project=project))
     assert resolved.settings == Settings()
     assert [p.key for p in resolved.problems] == [problem_key]
+
+
+@pytest.mark.parametrize(
+    ("layers", "calls"),
+    [
+        ({}, 120),  # eight functions, twice as many as the usual limits are meant for
+        ({"flags": {"limits.calls": 60}}, 60),
+        ({"client": {"limits.calls": 60}}, 120),  # a settings page that nobody touched says so, too
+        ({"client": {"limits.calls": 59}}, 59),
+        ({"client": {"limits.calls": 60}, "project": "[tool.soa.limits]\ncalls = 50"}, 50),
+        ({"project": "[tool.soa.limits]\ncalls = 60"}, 60),
+    ],
+)
+def test_a_limit_grows_with_the_functions_of_a_job_unless_somebody_set_it(
+    tmp_path: Path, layers: dict[str, Any], calls: int
+) -> None:
+    files = write(tmp_path, project=layers.get("project", ""))
+    resolved = resolve(replace(files, **{name: layers[name] for name in layers if name != "project"}))
+    assert resolved.settings.limits.shared_by(8).calls == calls
 
 
 def test_a_workspace_may_lower_limits_and_shape_its_tests(tmp_path: Path) -> None:

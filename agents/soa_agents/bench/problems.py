@@ -20,20 +20,23 @@ from soa_agents.errors import UsageError
 
 MODULE = "solution.py"
 EXAMPLES = "tests/test_examples.py"
-HIDDEN = "tests/test_official.py"
 _GIVES = re.compile(r"[\s#]*(?:==>|=>|➞|→|⟹|->|==|=|returns?\b|should return\b|should be\b)\s*")
 _PROSE_BEHIND = re.compile(r"\s*(?:$|[.;,#(]|[A-Za-z]{2,} )")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem. `solution` is the canonical body, `test` defines the official `check(candidate)`."""
+    """One problem. `solution` is the canonical body, `test` defines the official `check(candidate)`.
+
+    `larger`: it has many more tests than were published with the problem.
+    """
 
     id: str
     entry_point: str
     prompt: str
     solution: str
     test: str
+    larger: bool = False
 
     @property
     def function(self) -> str:
@@ -56,10 +59,10 @@ class Problem:
         """The module with the canonical solution."""
         return f"{self.prompt.rstrip()}\n{self.solution.strip(chr(10))}\n"
 
-    def official(self) -> str:
-        """The official tests, as a test module beside the others."""
+    def official(self, module: str) -> str:
+        """The official tests of what a module of that name defines, as `test_official`."""
         test = f"{self.test}\n\ndef test_official():\n    check({self.entry_point})\n"
-        return f"from {Path(MODULE).stem} import {', '.join(_defined(self.prompt))}\n{test}"
+        return f"from {module} import {', '.join(_defined(self.prompt))}\n{test}"
 
 
 def load(path: Path) -> tuple[Problem, ...]:
@@ -100,6 +103,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         prompt=str(row["prompt"]),
         solution=str(row["canonical_solution"]),
         test=test,
+        larger="plus_input" in row,
     )
 
 

@@ -1,7 +1,7 @@
 """A simulated model: it knows the answers and errs by assumptions. What it solves is no result of any model.
 
 It is there for what does not depend on a model's wits: that runs stop, what they cost, how they scale, that
-they repeat. Its replies are a function of the seed and the prompt.
+they repeat. Its replies are a function of the seed, the prompt, and which action of the job asks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
 
 NAME = "simulated"
+_FAILED = "fail with the code as it stands"  # in the prompt of who writes code again by a report
+_MAY_CHOOSE = "You choose what you contribute."  # in that of a member of a team
+_ROLES = ("author", "author of the edge cases", "reader of the docstring", "checker of the examples")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Assumptions:
     """How the simulated model errs. Chances are between 0 and 1."""
 
     wrong_line: float = 0.04  # that a line it writes is wrong: more lines, more errors
-    after_feedback: float = 0.4  # what is left of that chance in a rewrite by feedback
+    after_feedback: float = 0.4  # what is left of that chance when it is told which tests failed
     broken_format: float = 0.04  # that a reply has to be asked for again
     split: float = 0.5  # that a Mother leaves a part to a Child where that can be done
     abstain: float = 0.3  # that an agent who may choose her part takes none
@@ -49,9 +52,10 @@ class SimulatedModel:
             self._learn(problem)
 
     async def ask(self, prompt: Prompt) -> Reply:
-        """The reply that the seed and the prompt decide."""
+        """The reply that the seed, the prompt and its key decide."""
         await asyncio.sleep(self._assume.latency)
-        text = self._text(prompt, random.Random(f"{self._seed}:{prompt.digest}"))  # noqa: S311 - no secret
+        chance = random.Random(f"{self._seed}:{prompt.key}:{prompt.digest}")  # noqa: S311 - no secret
+        text = self._text(prompt, chance)
         return Reply(text, usage=metered.estimated(prompt, text), model=NAME)
 
     async def aclose(self) -> None:
@@ -83,19 +87,28 @@ class SimulatedModel:
                 return self._chosen(prompt, chance)
 
     def _written(self, prompt: Prompt, chance: random.Random) -> str:
+        told = "\n".join(message.content for message in prompt.messages if message.role == "user")
         if chance.random() < self._assume.broken_format:
             return "I would write it in three steps."
-        split = self._splits.get(prompt.target)
-        stubs = ""
-        source = self._truth.get(prompt.target, "")
-        if split and prompt.step != "code":
-            source = split.caller
-            stubs = f"\n\n\n{split.stub}" if prompt.step == "skeleton" else ""
-        lines = max(1, source.count("\n"))
-        wrong = 1 - (1 - self._assume.wrong_line) ** lines
-        if chance.random() < wrong * (self._assume.after_feedback if prompt.step == "modify" else 1):
+        role = ""
+        if _MAY_CHOOSE in told:
+            if chance.random() < self._assume.abstain:
+                return "Abstain: others do it."
+            role = f"Role: {chance.choice(_ROLES)}\n\n"
+        source, stubs = self._source(prompt)
+        wrong = 1 - (1 - self._assume.wrong_line) ** max(1, source.count("\n"))
+        if prompt.step == "modify" or _FAILED in told:
+            wrong *= self._assume.after_feedback
+        if chance.random() < wrong:
             source = mutate(source, 1, chance, helpers=False) or source
-        return _block(source + stubs)
+        return role + _block(source + stubs)
+
+    def _source(self, prompt: Prompt) -> tuple[str, str]:
+        """What it knows of the target, and the stubs that go with it where a part is left to a Child."""
+        split = self._splits.get(prompt.target)
+        if split is None or prompt.step == "code":
+            return self._truth.get(prompt.target, ""), ""
+        return split.caller, f"\n\n\n{split.stub}" if prompt.step == "skeleton" else ""
 
     def _chosen(self, prompt: Prompt, chance: random.Random) -> str:
         if prompt.step == "judge":
@@ -103,10 +116,12 @@ class SimulatedModel:
         if prompt.step == "intent":
             stays_out = chance.random() < self._assume.abstain
             return _json(
-                {"abstain": "Others do it."} if stays_out else {"role": "writer", "does": "the function"}
+                {"abstain": "Others do it."}
+                if stays_out
+                else {"role": chance.choice(_ROLES), "does": "A version of the function."}
             )
         tasks = [{"function": prompt.target, "instruction": "Write it."}]
-        roles = [{"agent": number, "role": role} for number, role in enumerate(("writer", "checker"), 1)]
+        roles = [{"agent": number, "role": role} for number, role in enumerate(_ROLES, 1)]
         return _json({"tasks": tasks, "planners": [], "roles": roles})
 
 

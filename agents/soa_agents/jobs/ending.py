@@ -9,7 +9,7 @@ from soa_agents.jobs.flags import flagged
 from soa_agents.jobs.narrate import tally
 from soa_agents.models.port import Usage
 from soa_agents.patch import Patch
-from soa_agents.protocols.each import accepted_pieces
+from soa_agents.protocols.together import accepted_pieces
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Stop
 from soa_agents.swarm.job import JobResult, JobState, JobUpdate, StartJob, TestsChange
@@ -73,13 +73,19 @@ def cancelled(start: StartJob, state: State | None) -> JobResult:
 
 
 def with_best(result: JobResult, state: State) -> JobResult:
-    """The same ending, with the best candidate so far to look at."""
-    roots = tuple(root for root in (t.function for t in state.job.targets) if root in state.best)
-    pieces = accepted_pieces(state, roots)
-    if not pieces:
-        return result
+    """The same ending, with the best candidate so far to look at where it changes anything."""
+    patch = _best(state)
+    return replace(result, patch=patch, texts=dict(state.job.texts), offer="keep") if patch.edits else result
+
+
+def _best(state: State) -> Patch:
+    """The best candidates of all targets; empty where that leaves every text as it was."""
+    tried = (state.best.get(target.function) for target in state.job.targets)
+    pieces = tuple(piece for best in tried if best for piece in best.pieces)
     texts = dict(state.job.texts)
-    return replace(result, patch=candidate.patch_of(texts, pieces), texts=texts, offer="keep")
+    patch = candidate.patch_of(texts, pieces) if pieces else Patch()
+    changes = any(text != texts.get(path) for path, text in patch.apply(texts).items())
+    return patch if changes else Patch()
 
 
 def ended(start: StartJob, state: State, stop: Stop) -> JobResult:
@@ -93,7 +99,7 @@ def ended(start: StartJob, state: State, stop: Stop) -> JobResult:
     patch = candidate.patch_of(texts, pieces)
     flags = flagged(texts, patch)
     measured = measure(state, stop.accepted)
-    if stop.verdict == "untested" and measured.advice is not None:
+    if stop.verdict == "untested" and measured.advice is not None and len(state.job.targets) == 1:
         patch = candidate.with_advice(patch, state.target.advice, state.keys[f"{state.root}:tests"].text)
     reason = _preview_reason(state, stop, patch, flags)
     update = JobUpdate(
@@ -178,11 +184,15 @@ def _red(start: StartJob, state: State, stop: Stop, measured: Measured) -> str:
         (key.count(":trial") and int(key.rpartition(":r")[2].partition(":")[0])) for key in state.keys
     )
     still = next((r for r in shown if not r.passed), None)
+    look = "Look at the best diff, or try again."
+    if not _best(state).edits:
+        look = f"The model left {'it as it was' if len(state.job.targets) == 1 else 'them as they were'}. "
+        look += "Try again, or another model."
     failing = f" Still failing: {_test_name(still)}: {_first(still.message)}." if still else ""
     return (
         f"SoA got {name} to {count.passed} of {count.passed + count.failed} tests in "
         f"{rounds} {'round' if rounds == 1 else 'rounds'}.{failing} {stop.reason}{_asides(state)} "
-        "Look at the best diff, or try again."
+        f"{look}"
     )
 
 
@@ -197,8 +207,10 @@ def _sentence(start: StartJob, state: State, stop: Stop, measured: Measured, fla
         said = f"The result passes its tests but {flags[0].why} (line {flags[0].line})"
         return f"{said}, which can fool them. Review it."
     if stop.verdict == "untested":
+        if len(state.job.targets) > 1:
+            return _line(_untested_of_several(stop.accepted, _asides(state)))
         return _line(_untested(name, measured, _in_the_way(state) + _asides(state)))
-    written = [root for root in stop.accepted if root in state.best]
+    written = [root for root in stop.accepted if state.is_written(root)]
     wanted = len(state.job.targets) - (len(stop.accepted) - len(written))
     name = short(written[0]) if wanted == 1 else f"{len(written)} of {wanted} functions"
     after = tally(measured.proof_after or measured.examples)
@@ -250,6 +262,16 @@ def _in_the_way(state: State) -> str:
         return " It runs while modules are imported, where no test is seen to run it." if at_import else ""
     marked = [line for line in stopped.message.splitlines() if line.startswith("E ")]
     return f" {stopped.nodeid} stops before it: {_first(marked[-1] if marked else stopped.message)}."
+
+
+def _untested_of_several(written: tuple[str, ...], asides: str) -> str:
+    """Of a job with several functions: tests that agents wrote for them are not shown."""
+    if len(written) == 1:
+        return (
+            f"SoA wrote {short(written[0])} but no test exercises it.{asides} Review it before you keep it."
+        )
+    said = f"SoA wrote {len(written)} functions but no test exercises them.{asides}"
+    return f"{said} Review them before you keep them."
 
 
 def _untested(name: str, measured: Measured, in_the_way: str) -> str:

@@ -1,10 +1,12 @@
-"""Who runs a folder's tests: its interpreter, inside this machine's sandbox."""
+"""Who runs a folder's tests: its interpreter, in the sandbox of this machine or of a cluster's nodes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from soa_agents.jobs.relevant import Remembering
 from soa_agents.jobs.workplace import Workplace
@@ -14,8 +16,26 @@ from soa_agents.verify.aside import aside
 from soa_agents.verify.cold import ColdRunner
 from soa_agents.verify.interpreter import Interpreter, find
 from soa_agents.verify.ladder import Ladder
+from soa_agents.verify.onward import Onward
 from soa_agents.verify.probe import agreed
 from soa_agents.verify.report import Selection, TestRunner
+
+
+class Machine(TestRunner, Protocol):
+    """A TestRunner that keeps something between runs: this machine's `Ladder`, or a `RemoteRunner`."""
+
+    @property
+    def at_once(self) -> int:
+        """How many runs go at once."""
+        ...
+
+    def warm_up(self, tests: Selection) -> None:
+        """Get ready for `tests`."""
+        ...
+
+    async def close(self) -> None:
+        """Return when nothing of it runs any more."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +44,17 @@ class Laboratory:
 
     runner: TestRunner
     interpreter: Interpreter
-    ladder: Ladder | None = None
+    machine: Machine | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many test runs go at once."""
+        return self.machine.at_once if self.machine is not None else 2
 
     def warm_up(self, tests: Selection) -> None:
         """Get a test server ready for `tests` while the model still thinks."""
-        if self.ladder is not None:
-            self.ladder.warm_up(tests)
+        if self.machine is not None:
+            self.machine.warm_up(tests)
 
     async def accepted(self, state: State, stop: Stop) -> None:
         """Remember what the tests of an accepted candidate ran."""
@@ -38,8 +63,11 @@ class Laboratory:
 
     async def close(self) -> None:
         """Return when no test server is left."""
-        if self.ladder is not None:
-            await self.ladder.close()
+        if self.machine is not None:
+            await self.machine.close()
+
+
+OpenLaboratory = Callable[[Workplace, str], Awaitable[Laboratory]]  # of the folder that the path lies in
 
 
 async def open_laboratory(place: Workplace, path: str) -> Laboratory:
@@ -58,4 +86,22 @@ async def open_laboratory(place: Workplace, path: str) -> Laboratory:
         folder.root, interpreter, tests, start.settings.limits, place.snapshot.prefix(folder)
     )
     ladder = Ladder(runner, start.buffers)
-    return Laboratory(Remembering(ladder, place), interpreter, ladder)
+    return Laboratory(_over(ladder, place), interpreter, ladder)
+
+
+def _over(machine: Machine, place: Workplace) -> TestRunner:
+    """What a job asks for its test runs, over who runs them."""
+    return Remembering(Onward(machine, place.start.settings.limits.seconds), place)
+
+
+async def spread(laboratory: Laboratory, place: Workplace, say: Callable[[str], None]) -> Laboratory:
+    """The same laboratory on the nodes of the cluster that the job names; `say` hears how they fare.
+
+    Raises `UsageError` or `Refused`, with the sentence that says what to do.
+    """
+    from soa_agents.remote import on_cluster  # only where somebody asked for one
+
+    if not isinstance(laboratory.machine, Ladder):
+        return laboratory
+    machine = await on_cluster(place.start.ray, laboratory.machine, say)
+    return Laboratory(_over(machine, place), laboratory.interpreter, machine)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from soa_agents.errors import LedgerBroken, TargetBusy
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.swarm.events import Event, JobEnded, JobRequested, JobResumed
+from soa_agents.swarm.events import CallLost, Event, JobEnded, JobRequested, JobResumed
 from soa_agents.swarm.job import JobResult
 from soa_agents.swarm.ledger import Ledger
 
@@ -40,8 +41,10 @@ class Log:
         settings = replace(settings, model=replace(settings.model, base_url=""))
         self.record(JobRequested(replace(place.start, buffers={}, settings=settings), time.time()))
 
-    def go_on(self) -> JobResumed:
-        """Write down that the job is resumed."""
+    def go_on(self, lost: Iterable[CallLost]) -> JobResumed:
+        """Write down that the job is resumed, and which calls the interruption has lost."""
+        for call in lost:
+            self.record(call)
         resumed = JobResumed(time.time())
         self.record(resumed)
         return resumed

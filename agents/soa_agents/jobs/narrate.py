@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from soa_agents.models.port import Usage
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Verify
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, Replied, Verified
+from soa_agents.swarm.events import (
+    ActionFailed,
+    ActionStarted,
+    CallLost,
+    Event,
+    Replied,
+    Verified,
+)
 from soa_agents.swarm.fold import retold
 from soa_agents.swarm.job import AgentState, AgentUpdate, JobKind, JobUpdate, Tally
 from soa_agents.swarm.state import Node, State
@@ -37,6 +44,7 @@ class Narrator:
     target: str
     usage: dict[str, Usage] = field(default_factory=dict)
     said: dict[str, AgentUpdate] = field(default_factory=dict)
+    children: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each agent, when last looked at
 
     def running(self, usage: Usage | None = None) -> None:
         """Tell that the job runs, and what it has used."""
@@ -45,6 +53,12 @@ class Narrator:
     def note(self, message: str, fraction: float | None = None) -> None:
         """Tell one line of progress."""
         self.listen(Note(self.job_id, message, fraction))
+
+    def waiting(self, state: State) -> None:
+        """Tell of every function of a job that has several, before anybody is asked."""
+        for root in state.job.targets if len(state.job.targets) > 1 else ():
+            if root.function not in self.said:
+                self._agent(state, root.function, "waiting")
 
     def retell(self, events: Iterable[Event]) -> None:
         """Tell how the agents stand after these events of the past, each once, and what was used by then."""
@@ -81,14 +95,29 @@ class Narrator:
             case Verified():
                 self._verified(state, event)
             case ActionFailed(key=key):
+                self._bill(state, event)
                 self._agent(state, _agent_of(state, key), "failed")
+            case CallLost():
+                self._bill(state, event)
+                node = state.nodes[_agent_of(state, event.key)]
+                gone: AgentState = (
+                    "dropped" if event.time else "waiting"
+                )  # an interruption has no time of its own
+                now: AgentState = "asking" if event.message else "done" if node.written else gone
+                self._agent(state, node.agent, now)
+                self.running(state.spent)
             case _:
                 pass
+
+    def _bill(self, state: State, event: Replied | CallLost | ActionFailed) -> None:
+        agent = state.keys[event.key].action.agent
+        if event.usage.calls:
+            self.usage[agent] = self.usage.get(agent, Usage()) + event.usage
 
     def _replied(self, state: State, event: Replied) -> None:
         ask = state.keys[event.key].action
         assert isinstance(ask, Ask)  # noqa: S101 - only asks are replied to
-        self.usage[ask.agent] = self.usage.get(ask.agent, Usage()) + event.usage
+        self._bill(state, event)
         progress = state.keys[event.key]
         abstained = progress.failed and " abstained: " in progress.failed
         ended: AgentState = "abstained" if abstained else "failed" if progress.failed else "done"
@@ -98,7 +127,11 @@ class Narrator:
         self.note(_asking(state, ask))
 
     def _family(self, state: State, agent: str) -> None:
-        """Children that came or went with a reply."""
+        """Children that came or went with a reply, which changes its author's and those of targets."""
+        now = {each: state.nodes[each].children for each in (agent, *_roots(state))}
+        if all(self.children.get(each, ()) == children for each, children in now.items()):
+            return
+        self.children |= now
         alive = {node.agent for root in state.job.targets for node in state.family(root.function)}
         alive |= {node.agent for node in state.nodes.values() if node.is_member}
         for child in state.nodes[agent].children:
@@ -120,7 +153,8 @@ class Narrator:
         self._agent(state, verify.agent, "done", tests=tests)
         if scope and verify.purpose == "candidate":
             self._examples(state, verify.agent, event)
-            self.note(f"testing: {tests.passed} of {tests.passed + tests.failed} pass")
+            ran = tests.passed + tests.failed
+            self.note(f"testing: {tests.passed} of {ran} pass" if ran else "no test runs it")
 
     def _examples(self, state: State, root: str, event: Verified) -> None:
         for node in list(state.family(root))[1:]:
@@ -137,9 +171,9 @@ class Narrator:
             job_id=self.job_id,
             agent_id=agent,
             state=now,
-            parent_id=node.parent,
+            parent_id=None if node.serves_all else node.parent,
             role=_role(node),
-            function=str(node.function),
+            function="" if node.serves_all else str(node.function),
             step=step or (self.said[agent].step if agent in self.said else ""),
             tests=tests,
             usage=self.usage.get(agent),
@@ -188,7 +222,8 @@ def _asking(state: State, ask: Ask) -> str:
         return f"writing tests of {node.function.name}"
     if ask.step in _SAID:
         return _SAID[ask.step]
-    children = [n for root in state.job.targets for n in list(state.family(root.function))[1:]]
+    mothers = [t.function for t in state.job.targets if state.nodes[t.function].children]
+    children = [child for mother in mothers for child in list(state.family(mother))[1:]]
     if not children:
         return f"asking {'the Mother' if ask.step == 'skeleton' else 'one agent'}"
     written = sum(child.written is not None for child in children)

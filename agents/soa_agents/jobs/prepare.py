@@ -17,6 +17,7 @@ from soa_agents.swarm.family import source_of
 from soa_agents.swarm.job import StartJob
 from soa_agents.swarm.replies.target import check_signature
 from soa_agents.swarm.views.lookup import module_name
+from soa_agents.verify.onward import ended_by
 from soa_agents.verify.recorder import names_of
 from soa_agents.verify.report import Report, Selection, TestResult, TestRunner
 from soa_agents.workspace.facts import FunctionFact
@@ -68,9 +69,10 @@ async def prepare(
     shown = tuple(t for t in targets if has_examples(place, t))
     measured = Baseline(baseline, as_named(place.start)) if baseline else None
     measured = measured or await _measure(place, runner, reach, shown)
+    first = _first(measured.report, targets, reach)
     settled = [
         _target(place, t, measured, reach[t].affected, needs)
-        for t, needs in in_order_of_need(place, targets).items()
+        for t, needs in in_order_of_need(place, targets, first).items()
     ]
     started = JobStarted(
         job_id=place.start.job_id,
@@ -79,7 +81,7 @@ async def prepare(
         targets=tuple(settled),
         texts=_texts(place, targets),
         stubs={path: reachable_stubs(place, path) for path in _files(place, targets)},
-        limits=place.start.settings.limits,
+        limits=place.start.settings.limits.shared_by(len(settled)),
         templates=loader.digests(),
         seed=random.Random(place.start.job_id).randrange(2**32),  # noqa: S311 - reproducible, not secret
         time=time.time(),
@@ -97,8 +99,40 @@ def has_examples(place: Workplace, function: FunctionId) -> bool:
     return ">>>" in text[found.docstring.start : found.docstring.end]
 
 
-def in_order_of_need(place: Workplace, targets: Iterable[FunctionId]) -> dict[FunctionId, tuple[str, ...]]:
-    """The targets, called ones before their callers, each with those of them it calls; circles are cut."""
+def _first(
+    report: Report, targets: Sequence[FunctionId], reach: Mapping[FunctionId, Reaching]
+) -> dict[FunctionId, tuple[FunctionId, ...]]:
+    """For each target the others that come first: before these are written nothing can be seen of it.
+
+    Where its tests cannot be collected, those that run while modules are imported; where none of its tests
+    comes as far as to run it, those that they run.
+    """
+    closed = {r.nodeid for r in _uncollected(report)}
+    early = tuple(target for target in targets if target in report.imported)
+    found = dict[FunctionId, tuple[FunctionId, ...]]()
+    for target in targets:
+        if target not in early and closed & _files_of(reach[target]):
+            found[target] = early
+        elif not report.running(target):
+            names = set(reach[target].affected)
+            red = [r for r in report.tests if not (r.passed or names.isdisjoint(names_of(r.nodeid)))]
+            found[target] = tuple(t for t in targets if any(r.runs(t) for r in red))
+    return found
+
+
+def _files_of(reach: Reaching) -> set[str]:
+    return {name.partition("::")[0] for name in reach.affected}
+
+
+def in_order_of_need(
+    place: Workplace,
+    targets: Iterable[FunctionId],
+    first: Mapping[FunctionId, Sequence[FunctionId]] | None = None,
+) -> dict[FunctionId, tuple[str, ...]]:
+    """The targets, called ones before their callers, each with those of them it needs; circles are cut.
+
+    It needs those it calls, and those that come `first` for it.
+    """
     todo = list(dict.fromkeys(targets))
     placed: dict[FunctionId, tuple[str, ...]] = {}
     visiting: set[FunctionId] = set()
@@ -107,7 +141,8 @@ def in_order_of_need(place: Workplace, targets: Iterable[FunctionId]) -> dict[Fu
         if target in placed or target in visiting:
             return
         visiting.add(target)
-        callees = [c for c in place.graph.callees(target) if c in todo and c != target]
+        known = (*(first or {}).get(target, ()), *place.graph.callees(target))
+        callees = [c for c in dict.fromkeys(known) if c in todo and c != target]
         for callee in callees:
             visit(callee)
         placed[target] = tuple(str(c) for c in callees if c in placed)
@@ -175,20 +210,21 @@ async def _measure(
         if step == Selection() or step in steps[:number]:
             continue
         report = await runner.run({}, step)
-        if _broken_off(report, reached):
+        if (last := ended_by(report)) and _reaches(last, list(reach), reached):
             break
-        _check(place, report, list(reach))
+        _check(place, report, list(reach), reached)
         if _uncollected(report) or all(_says_enough(report, t, number) for t in reach):
             break
     return Baseline(report, step)
 
 
-def _broken_off(report: Report, reached: Sequence[str]) -> bool:
-    """Whether a run was killed, or killed itself, in a test that reaches a target: which may be why."""
-    if report.fault not in ("hang", "died", "memory", "processes"):
+def _reaches(result: TestResult, targets: Sequence[FunctionId], reached: Sequence[str]) -> bool:
+    """Whether a test that did not end ran a target, which may be why; or may have, where nobody saw it."""
+    if not set(targets).isdisjoint(result.ran):
+        return True
+    if result.support:  # it was interrupted, and told what it had run
         return False
-    running = [r.nodeid for r in report.tests if r.message == report.problem]
-    return any(_matches(nodeid, name) for nodeid in running for name in reached)
+    return any(_matches(result.nodeid, name) for name in reached)
 
 
 def _says_enough(report: Report, target: FunctionId, number: int) -> bool:
@@ -196,10 +232,9 @@ def _says_enough(report: Report, target: FunctionId, number: int) -> bool:
     return bool(running) and (number > 0 or any(not r.passed for r in running))
 
 
-def _check(place: Workplace, report: Report, targets: Sequence[FunctionId]) -> None:
-    hanging = next(
-        (r for r in report.tests if r.outcome == "timeout" and not set(targets) & set(r.ran)), None
-    )
+def _check(place: Workplace, report: Report, targets: Sequence[FunctionId], reached: Sequence[str]) -> None:
+    hung = (r for r in report.tests if r.outcome == "timeout")
+    hanging = next((r for r in hung if not _reaches(r, targets, reached)), None)
     if hanging is not None:
         seconds = place.start.settings.tests.timeout_seconds
         raise BaselineHangs(
@@ -244,11 +279,12 @@ def _target(
     needs: tuple[str, ...],
 ) -> Target:
     seen, names = baseline.report.tests, set(affected)
-    running = [r.nodeid for r in seen if r.runs(function)]
+    running = [r.nodeid for r in seen if r.nodeid in baseline.report.running(function)]
     blocked = [r.nodeid for r in _uncollected(baseline.report)]  # files that cannot be imported as they are
     named = [r for r in seen if not names.isdisjoint(names_of(r.nodeid))]
     # One that fails may stop just before the function: the stub of an async generator is never entered.
-    stopped = [r.nodeid for r in named if not r.passed]
+    # One that hung somewhere else is not this function's to mend.
+    stopped = [r.nodeid for r in named if not (r.passed or (r.outcome == "timeout" and r.ran))]
     tests = tuple(dict.fromkeys([*running, *blocked, *stopped]))
     goal: Goal = "generate" if place.function(function).is_stub else "regenerate"
     return Target(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.protocols.each import accepted_pieces
+from soa_agents.protocols.together import accepted_pieces
 from soa_agents.swarm import candidate
 from soa_agents.swarm.actions import Stop, Verify
 from soa_agents.swarm.job import StartJob

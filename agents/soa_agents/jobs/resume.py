@@ -6,10 +6,19 @@ from dataclasses import dataclass
 
 from soa_agents.errors import Refused, TargetChanged
 from soa_agents.jobs.workplace import Workplace
-from soa_agents.protocols.each import accepted_pieces
-from soa_agents.swarm import candidate, judge
-from soa_agents.swarm.actions import Stop, Verify
-from soa_agents.swarm.events import BaselineMeasured, Event, JobEnded, JobResumed, JobStarted
+from soa_agents.protocols.together import accepted_pieces
+from soa_agents.settings import Price
+from soa_agents.swarm import budget, candidate, judge
+from soa_agents.swarm.actions import Ask, Stop, Verify
+from soa_agents.swarm.events import (
+    ActionStarted,
+    BaselineMeasured,
+    CallLost,
+    Event,
+    JobEnded,
+    JobResumed,
+    JobStarted,
+)
 from soa_agents.swarm.fold import replay, without_lost_starts
 from soa_agents.swarm.job import JobUpdate
 from soa_agents.swarm.ledger import Ledger
@@ -19,10 +28,14 @@ from soa_agents.verify.report import Report, Selection
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What an interrupted job had come to. `state` is None when it had not got to its agents."""
+    """What an interrupted job had come to. `state` is None when it had not got to its agents.
+
+    `events` end with what is not written down yet: that the calls in flight were lost.
+    """
 
     events: tuple[Event, ...]
     state: State | None
+    lost: tuple[CallLost, ...] = ()
 
 
 def past(ledger: Ledger, place: Workplace) -> Past:
@@ -41,10 +54,19 @@ def past(ledger: Ledger, place: Workplace) -> Past:
         )
     if not any(isinstance(event, BaselineMeasured) for event in events):
         return Past((), None)
-    kept = tuple(event for event in without_lost_starts(events) if not isinstance(event, JobEnded))
+    lost = _lost(events, place.start.settings.model.price)
+    kept = tuple(e for e in without_lost_starts((*events, *lost)) if not isinstance(e, JobEnded))
     state = replay(kept)
     _check_texts(state.job, place)
-    return Past(kept, state)
+    return Past(kept, state, lost)
+
+
+def _lost(events: tuple[Event, ...], price: Price | None) -> tuple[CallLost, ...]:
+    """The calls that were in flight when the log broke off: sent, so paid, and to be asked again."""
+    known, state = without_lost_starts(events), replay(events)
+    flying = [event for event in events if isinstance(event, ActionStarted) and event not in known]
+    asked = [event.key for event in flying if isinstance(event.action, Ask)]
+    return tuple(CallLost(key, budget.unheard(state, key, price)) for key in asked)
 
 
 def _for_want_of_answers(update: JobUpdate) -> bool:

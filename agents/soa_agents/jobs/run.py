@@ -13,7 +13,7 @@ from functools import partial
 from soa_agents import protocols
 from soa_agents.errors import Refused, SoaError, UsageError
 from soa_agents.jobs import ending, history, resume, testing
-from soa_agents.jobs.laboratory import Laboratory, open_laboratory
+from soa_agents.jobs.laboratory import Laboratory, OpenLaboratory, open_laboratory, spread
 from soa_agents.jobs.log import Log
 from soa_agents.jobs.narrate import Listener, Narrator
 from soa_agents.jobs.prepare import Prepared, prepare
@@ -41,15 +41,17 @@ async def run_job(
     listen: Listener,
     cancelled: asyncio.Event,
     access: Access | None = None,
+    laboratories: OpenLaboratory | None = None,
 ) -> JobResult:
     """Run a job to its end. `key` is the model's, `listen` hears what happens, `cancelled` ends it early,
-    `access` is how the jobs of this process reach their models.
+    `access` is how the jobs of this process reach their models, `laboratories` who runs their tests: a
+    laboratory of its own where nothing is given.
 
     Never raises for what a person can meet: refusals, limits and faults of the model come back as results.
     When it returns, no request and no process of the job is left. Itself cancelled, it leaves the job to be
     resumed.
     """
-    job = _Job(start, key, listen, access or Access())
+    job = _Job(start, key, listen, (access or Access(), laboratories or open_laboratory))
     try:
         result = await _result(job, start, cancelled)
     except BaseException:
@@ -92,14 +94,17 @@ class Staff:
 class _Job:
     """What one job holds while it runs."""
 
-    def __init__(self, start: StartJob, key: str | None, listen: Listener, access: Access) -> None:
+    def __init__(
+        self, start: StartJob, key: str | None, listen: Listener, means: tuple[Access, OpenLaboratory]
+    ) -> None:
         self._start = start
         self._key = key
-        self._access = access
+        self._access, self._open_laboratory = means
         self._narrator = Narrator(listen, start.job_id, start.kind, start.targets[0] if start.targets else "")
         self._engine: Engine | None = None
         self._log: Log | None = None
         self._past: State | None = None  # where a resumed job goes on from
+        self._closing = contextlib.AsyncExitStack()
 
     @property
     def state(self) -> State | None:
@@ -108,11 +113,15 @@ class _Job:
 
     async def run(self) -> JobResult:
         """The whole job, by its kind. Raises `SoaError` for what a person has to be told."""
+        async with self._closing:
+            return await self._run()
+
+    async def _run(self) -> JobResult:
         self._narrator.running()
         self._narrator.note("reading the workspace")
         place = await aside(partial(open_workplace, self._start))
         if self._start.kind == "runTests":
-            laboratory = await open_laboratory(place, self._start.targets[0].partition("::")[0])
+            laboratory = await self._laboratory(place, self._start.targets[0].partition("::")[0])
             return await testing.run_tests(place, laboratory.runner)
         self._open_log(place)
         if self._past is not None:
@@ -125,7 +134,7 @@ class _Job:
         protocol = protocols.choose(self._start.settings.protocol)
         baseline: Report | None = None
         if self._start.kind == "fix":
-            laboratory = await open_laboratory(place, testing.first_path(place))
+            laboratory = await self._laboratory(place, testing.first_path(place))
             self._narrator.note("running the tests as they are")
             failing = await testing.failing(place, laboratory.runner)
             if not failing.targets:
@@ -133,7 +142,7 @@ class _Job:
             targets, baseline = list(failing.targets), failing.report
         else:
             targets = _targets(place)
-            laboratory = await open_laboratory(place, targets[0].path)
+            laboratory = await self._laboratory(place, targets[0].path)
         async with aclosing(self._open_model()) as model:  # without one, no test need run
             self._narrator.note("running the tests as they are")
             name = self._start.settings.protocol
@@ -143,7 +152,7 @@ class _Job:
     async def _write_stubs(self, place: Workplace) -> JobResult:
         target = FunctionId.parse(self._start.targets[0])
         _refuse_tests(place, [target])
-        laboratory = await open_laboratory(place, target.path)
+        laboratory = await self._laboratory(place, target.path)
         async with aclosing(self._open_model()) as model:
             self._narrator.note("running the tests as they are")
             prepared = await prepare_stubs(place, laboratory.runner, target)
@@ -152,7 +161,7 @@ class _Job:
     async def _go_on(self, place: Workplace, past: State) -> JobResult:
         job = past.job
         protocol = protocols.for_stubs() if job.kind == "stubs" else protocols.choose(job.protocol)
-        laboratory = await open_laboratory(place, FunctionId.parse(job.targets[0].function).path)
+        laboratory = await self._laboratory(place, FunctionId.parse(job.targets[0].function).path)
         async with aclosing(self._open_model()) as model:
             return await self._run_agents(Staff(place, laboratory, protocol, model), past)
 
@@ -168,23 +177,24 @@ class _Job:
     async def _run_agents(self, staff: Staff, state: State) -> JobResult:
         laboratory = staff.laboratory
         path = FunctionId.parse(state.job.targets[0].function).path
-        try:
-            ports = Ports(
-                model=staff.model,
-                runner=laboratory.runner,
-                prompter=viewer(staff.place, path, laboratory.interpreter.version),
-                record=self._record,
-                heard=self._narrator.heard,
-                price=self._start.settings.model.price,
-            )
-            self._engine = Engine(staff.protocol, ports, state)
-            if len(state.job.targets) == 1:
-                laboratory.warm_up(Selection(state.target.tests))
-            stop = await self._engine.run()
-            await self._prove_again(laboratory, stop)
-            await laboratory.accepted(self._engine.state, stop)
-        finally:
-            await laboratory.close()
+        ports = Ports(
+            model=staff.model,
+            runner=laboratory.runner,
+            prompter=viewer(staff.place, path, laboratory.interpreter.version),
+            record=self._record,
+            heard=self._narrator.heard,
+            price=self._start.settings.model.price,
+            test_runs=laboratory.at_once,
+            retries=self._access.retries,
+        )
+        self._engine = Engine(staff.protocol, ports, state)
+        first = state.job.targets[0]
+        shown = (FunctionId.parse(first.function),) if first.has_examples else ()
+        laboratory.warm_up(Selection(first.tests, shown))
+        self._narrator.waiting(state)
+        stop = await self._engine.run()
+        await self._prove_again(laboratory, stop)
+        await laboratory.accepted(self._engine.state, stop)
         return ending.ended(self._start, self._engine.state, stop)
 
     async def _prove_again(self, laboratory: Laboratory, stop: Stop) -> None:
@@ -200,6 +210,15 @@ class _Job:
         self._record(Verified(run.key, report, time.time()))
         resume.check(self.state, run, report)
 
+    async def _laboratory(self, place: Workplace, path: str) -> Laboratory:
+        """The laboratory of the folder that `path` lies in, here or on a cluster, until the job has ended."""
+        laboratory = await self._open_laboratory(place, path)
+        self._closing.push_async_callback(laboratory.close)
+        if self._start.ray:
+            laboratory = await spread(laboratory, place, self._narrator.note)
+            self._closing.push_async_callback(laboratory.close)
+        return laboratory
+
     def _open_model(self) -> OpenModel:
         """The model of the job's settings. Raises `ModelError` when they name none."""
 
@@ -214,7 +233,7 @@ class _Job:
         try:
             if self._start.resume:
                 past = resume.past(log.ledger, place)
-                resumed = log.go_on()
+                resumed = log.go_on(past.lost)
                 self._past = fold(past.state, resumed) if past.state else None
                 self._narrator.retell(past.events)
             else:

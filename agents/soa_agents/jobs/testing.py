@@ -76,10 +76,12 @@ async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
     check_ran(place.start, report)
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
     count = tally(report.tests)
+    path, _, qualname = start.targets[0].partition("::")
+    name = FunctionId(path, qualname).name or path.rpartition("/")[2]
     message = (
-        f"{count.passed} of {count.passed + count.failed} tests pass."
+        f"{name}: {count.passed} of {count.passed + count.failed} tests pass."
         if report.tests
-        else "No test runs this."
+        else f"No test exercises {name}."
     )
     if offline := sum(r.offline for r in report.tests):
         message += (
@@ -115,7 +117,9 @@ def _suspects(place: Workplace, report: Report, result: TestResult) -> tuple[Fun
     test = FunctionId(path, rest.partition("[")[0].replace("::", "."))
     line = next((f.source for f in reversed(result.frames) if f.path == path), "")
     named = place.graph.callees(test) if place.graph.function(test) else ()
-    called = tuple(f for f in named if f.name in re.findall(r"\w+", line))
+    words = set(re.findall(r"\w+", line))
+    seen = dict.fromkeys((*named, *result.ran))  # a property is read and a method found by running alone
+    called = tuple(f for f in seen if f.name in words or not result.frames)
     passing = [r for r in report.tests if r.passed]
     found = suspects([result, *passing], {result.nodeid: called})
     return tuple(f for f in found if f.path in place.facts and not place.facts[f.path].is_test)

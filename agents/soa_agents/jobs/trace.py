@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from soa_agents.errors import SoaError
 from soa_agents.models.port import Message
 from soa_agents.patch import Patch
-from soa_agents.protocols.each import accepted_pieces
+from soa_agents.protocols.together import accepted_pieces
 from soa_agents.swarm import candidate
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.events import (
     ActionFailed,
     ActionStarted,
+    CallLost,
     Event,
     JobEnded,
     JobStarted,
@@ -23,6 +24,8 @@ from soa_agents.swarm.events import (
 )
 from soa_agents.swarm.fold import replay
 from soa_agents.verify.report import Report
+
+_End = Replied | Verified | ActionFailed | CallLost | PromptRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,18 @@ def _entries(events: Sequence[Event]) -> Iterator[Entry]:
             ask = event.action if isinstance(event.action, Ask) else None
             at[event.key] = len(made)
             made.append(Entry(event.action.agent, ask.step if ask else "test run", event.messages))
-        elif isinstance(event, Replied | Verified | ActionFailed | PromptRefused) and event.key in at:
+        elif isinstance(event, _End) and event.key in at:
             number = at[event.key]
             made[number] = _ended(made[number], event)
     yield from made
 
 
-def _ended(entry: Entry, event: Replied | Verified | ActionFailed | PromptRefused) -> Entry:
+def _ended(entry: Entry, event: _End) -> Entry:
     if isinstance(event, Replied):
         return replace(entry, reply=event.text, model=event.model)
     if isinstance(event, Verified):
         return replace(entry, report=_outcome(event.report), problem=event.report.problem)
-    return replace(entry, problem=event.message)
+    return replace(entry, problem=event.message or "Nobody waited for the reply.")
 
 
 def _outcome(report: Report) -> Outcome:

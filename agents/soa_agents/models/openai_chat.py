@@ -12,7 +12,6 @@ import json
 import logging
 import sys
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -21,14 +20,18 @@ import openai
 from soa_agents.errors import CallFailed, ModelError
 from soa_agents.models import faults
 from soa_agents.models.endpoint import Endpoint, endpoint_of
-from soa_agents.models.pace import FIRST_PAUSE, Pace, Share, asked_pause
-from soa_agents.models.port import Prompt, Reply, ReplyLost, Usage
+from soa_agents.models.pace import Pace, Share, asked_pause
+from soa_agents.models.port import CallDropped, Prompt, Reply, ReplyLost
 from soa_agents.models.reading import Gathered, model_names
 from soa_agents.settings import ModelSettings
 
 CONNECT_SECONDS = 10.0
 REFUSALS = 8  # how often one call may be refused for its rate before the server counts as closed
+LITTLE_ROOM = 16_000  # tokens of a reply: what is bounded to fewer is bounded by the server, too
+NEWER_BOUND = "max_completion_tokens"  # what some models want instead of `max_tokens`
 LONGEST_WAIT = 120.0  # seconds that a server may ask to wait
+
+_Stream = openai.AsyncStream[object]  # of chunks as they came: decoded JSON
 
 # At lower levels these write bodies and addresses, whatever OPENAI_LOG says.
 for _name in ("openai", "httpx2", "httpcore2"):
@@ -41,9 +44,9 @@ class OpenAIChat:
     `parameters` (`temperature`, `max_tokens`, …) go along until the server refuses one by name; that one is
     then left out for good. `idle_seconds` bounds the silence between two tokens, never the whole reply;
     before the first token it counts only while the server is silent towards every call, since small servers
-    queue them. `retries` is how often a call is repeated, with backoff, after 5xx, a lost connection or a
-    reply that broke off. `share` is the job's part of the server's pace: what is refused for its rate (429)
-    is asked again in its turn, unless `retries` is 0.
+    queue them. `retries` is how often a call is repeated, with backoff, after 5xx or a lost connection; a
+    reply that broke off is the caller's to ask for again, for it was paid. `share` is the job's part of the
+    server's pace: what is refused for its rate (429) is asked again in its turn, unless `retries` is 0.
 
     Raises `NoModel` when neither an address nor a key is given, `ModelUnreachable` when the address is none,
     `KeyRefused` when the key cannot be one.
@@ -67,8 +70,8 @@ class OpenAIChat:
             "stream_options": {"include_usage": True},
             **(parameters or {}),
         }
+        self._bounds_by = "max_tokens"
         self._idle = idle_seconds
-        self._retries = retries
         self._refusals = REFUSALS if retries else 0
         self._share = share or Share(Pace(), sys.maxsize)
         self._http = _PatientClient(endpoint, idle_seconds)
@@ -84,26 +87,13 @@ class OpenAIChat:
     async def ask(self, prompt: Prompt) -> Reply:
         """Ask once. Raises `ModelError` when no call can succeed, `CallFailed` when this one did not.
 
-        The usage of replies that broke off is part of the usage of the one that came whole.
+        `ReplyLost` when a reply broke off, `CallDropped` when it was cancelled after it was sent.
         """
         name = self._name or await self.only_model()
-        lost = Usage()
-        for tried in range(self._retries + 1):
-            try:
-                reply = await self._sent(name, prompt)
-                return replace(reply, usage=lost + reply.usage)
-            except ReplyLost as error:
-                lost += error.usage
-                if tried == self._retries:
-                    raise ReplyLost(str(error), lost) from None
-            await asyncio.sleep(FIRST_PAUSE * 2**tried)
-        raise AssertionError("the last try returned or raised")
-
-    async def _sent(self, name: str, prompt: Prompt) -> Reply:
-        """One reply, asked for in the job's turn, as the server wants to be asked."""
-        refusals = 0
+        refusals, bounded = 0, True
         while True:
-            sent = dict(self._optional)
+            bound = self._bound(prompt) if bounded else {}
+            sent = {**self._optional, **bound}
             async with self._share.turn() as turn:
                 try:
                     reply = await self._call(name, prompt, sent)
@@ -115,12 +105,23 @@ class OpenAIChat:
                     if limited and refusals < self._refusals:
                         refusals += 1
                         turn.refused(self._pause(error))
+                    elif bound and faults.is_too_long(error.status_code, error.body):
+                        bounded = False  # prompt and bound together may be what is too long
                     elif error.status_code in (400, 422) and refused is not None:
-                        self._drop(refused)
+                        self._drop(refused, error.body)
                     else:
                         raise await self._refusal(error, name) from None
                 except openai.APIConnectionError as error:
                     raise faults.unreachable(self._endpoint, error) from None
+
+    def _bound(self, prompt: Prompt) -> dict[str, int]:
+        """The parameter that bounds the reply, where there is little room and the server takes one.
+
+        Where there is much it is left out: some servers refuse a bound that their context has no room for.
+        """
+        if prompt.room is None or prompt.room > LITTLE_ROOM or not self._bounds_by:
+            return {}
+        return {self._bounds_by: prompt.room}
 
     def _pause(self, error: openai.APIStatusError) -> float | None:
         """The seconds that a refusal asks for; raises `ModelUnreachable` when they are too many to wait."""
@@ -162,25 +163,30 @@ class OpenAIChat:
 
     async def _call(self, name: str, prompt: Prompt, sent: dict[str, Any]) -> Reply:
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
-        # The optional parameters travel as `extra_body`, `stream` too: the SDK then leaves the response to
-        # us, and a server that answers a plain object although a stream was asked for is understood. The
-        # messages do too: the SDK would look at every one of them for what none of them has.
-        gathered = Gathered(self._endpoint)
+        gathered = Gathered(self._endpoint, prompt.room)
         try:
-            async with self._client.chat.completions.with_streaming_response.create(
-                model=name, messages=(), extra_body={**sent, "messages": messages}
-            ) as response:
-                await self._read(response.http_response, gathered)
+            # Posted as it is: the typed `create` would look into every message for what none of them has,
+            # and take whatever comes for a stream where a server may answer with one plain object.
+            async with await self._client.post(
+                "/chat/completions",
+                cast_to=object,
+                body={"model": name, "messages": messages, **sent},
+                stream=True,
+                stream_cls=_Stream,
+            ) as stream:
+                await self._read(stream, gathered)
             return gathered.reply(prompt, self._price, name)
         except faults.Broken as error:
             raise ReplyLost(str(error), gathered.counted(prompt, self._price)) from None
+        except asyncio.CancelledError:
+            raise CallDropped(gathered.counted(prompt, self._price)) from None
 
-    async def _read(self, response: httpx2.Response, gathered: Gathered) -> None:
+    async def _read(self, stream: _Stream, gathered: Gathered) -> None:
         clock = asyncio.get_running_loop().time
         try:
             async with (
                 asyncio.timeout(self._idle) as limit,
-                contextlib.aclosing(self._parts(response)) as parts,
+                contextlib.aclosing(_parts(self._endpoint, stream)) as parts,
             ):
                 async for part in parts:
                     limit.reschedule(clock() + self._idle)
@@ -197,20 +203,6 @@ class OpenAIChat:
         except ValueError:
             raise faults.lost(self._endpoint, "sent something that is no chat completion") from None
 
-    async def _parts(self, response: httpx2.Response) -> AsyncGenerator[object, None]:
-        """The chunks of a stream, or one whole completion; None is a sign of life only."""
-        if "text/event-stream" in response.headers.get("content-type", ""):
-            async for chunk in openai.AsyncStream(cast_to=object, response=response, client=self._client):
-                yield chunk
-            return
-        body = bytearray()
-        async for piece in response.aiter_bytes():
-            body += piece
-            yield None
-        if body.lstrip().startswith(b"<"):
-            raise faults.web_page(self._endpoint)
-        yield json.loads(body)
-
     async def _refusal(self, error: openai.APIStatusError, name: str) -> ModelError | CallFailed:
         status, body = error.status_code, error.body
         if faults.is_unknown_model(status, body):
@@ -221,23 +213,29 @@ class OpenAIChat:
                 return faults.unknown_model(self._endpoint, name, offered)
         return faults.refusal(self._endpoint, status, body)
 
-    def _drop(self, parameter: str) -> None:
+    def _drop(self, parameter: str, body: object) -> None:
+        """Leave out what the server refuses by name; the bound of a reply may have a newer name there."""
         self._optional.pop(parameter, None)
         if parameter == "stream":
             self._optional.pop("stream_options", None)
+        if parameter == self._bounds_by:
+            newer = parameter != NEWER_BOUND and NEWER_BOUND in str(body)
+            self._bounds_by = NEWER_BOUND if newer else ""
 
 
-async def resolve_model(settings: ModelSettings, key: str | None) -> str:
-    """The model's name: the one that is set, else the only one the server lists.
-
-    Raises `NoModel` when no endpoint is named or the server offers none or several, other `ModelError`s when
-    it cannot be asked.
-    """
-    chat = OpenAIChat(settings, key, retries=1)
-    try:
-        return await chat.only_model()
-    finally:
-        await chat.aclose()
+async def _parts(endpoint: Endpoint, stream: _Stream) -> AsyncGenerator[object, None]:
+    """The chunks of a stream, or one whole completion; None is a sign of life only."""
+    if "text/event-stream" in stream.response.headers.get("content-type", ""):
+        async for chunk in stream:
+            yield chunk
+        return
+    body = bytearray()
+    async for piece in stream.response.aiter_bytes():
+        body += piece
+        yield None
+    if body.lstrip().startswith(b"<"):
+        raise faults.web_page(endpoint)
+    yield json.loads(body)
 
 
 class _PatientClient(openai.DefaultAioHttpClient):

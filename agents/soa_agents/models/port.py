@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,11 +25,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered conversation. The last two lines of its last user message are `Target:` and `Step:`."""
+    """A rendered conversation. The last two lines of its last user message are `Target:` and `Step:`.
+
+    Neither `key` nor `room` is sent: that of its action in the job, which tells apart members of a team who
+    are asked the same, and how many tokens the reply may take, None where nothing bounds it.
+    """
 
     messages: tuple[Message, ...]
     target: str
     step: Step
+    key: str = ""
+    room: int | None = None
 
     @property
     def digest(self) -> str:
@@ -76,10 +83,22 @@ class Reply:
 
 
 class ReplyLost(CallFailed):
-    """A reply did not arrive whole; `usage` is what was asked and read of it all the same."""
+    """A reply did not arrive whole; `usage` is what was asked and read of it all the same.
 
-    def __init__(self, sentence: str, usage: Usage) -> None:
+    `again` says whether the same question may have better luck.
+    """
+
+    def __init__(self, sentence: str, usage: Usage, *, again: bool = True) -> None:
         super().__init__(sentence)
+        self.usage = usage
+        self.again = again
+
+
+class CallDropped(asyncio.CancelledError):
+    """A call was cancelled after it had been sent; `usage` is what it has cost by then."""
+
+    def __init__(self, usage: Usage) -> None:
+        super().__init__()
         self.usage = usage
 
 
@@ -87,7 +106,10 @@ class Model(Protocol):
     """Who writes."""
 
     async def ask(self, prompt: Prompt) -> Reply:
-        """Ask once. Raises `ModelError` (the job ends) or `CallFailed` (this call is lost)."""
+        """Ask once. Raises `ModelError` (the job ends) or `CallFailed` (this call is lost).
+
+        Cancelled after the question was sent, it raises `CallDropped`.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from soa_agents.models import faults, metered
@@ -16,10 +17,13 @@ _UNIT = 400  # characters of what is repeated, at most
 
 
 class Gathered:
-    """What has arrived of one reply, whether in chunks or as one completion."""
+    """What has arrived of one reply, whether in chunks or as one completion; it may take `room` tokens."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, room: int | None = None) -> None:
         self._endpoint = endpoint
+        self._room = sys.maxsize if room is None else room
+        self._chunks = 0  # that said something; many servers send each token by itself
+        self._bytes = 0
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._finish = ""
@@ -62,6 +66,8 @@ class Gathered:
         # Thinking is no part of the reply, but where nobody counts tokens it is part of the bill.
         self._thoughts.append(thought)
         self._look(text + thought)
+        self._chunks += bool(text or thought)
+        self._bytes += len((text + thought).encode("utf-8", "surrogatepass"))
         if said.get("refusal"):
             self._text.append(_content(said["refusal"]))
             self._finish = "content_filter"
@@ -80,7 +86,18 @@ class Gathered:
     @property
     def endless(self) -> bool:
         """Whether nothing more need be read: the reply is too long already, or repeats itself for ever."""
-        return self._arrived > LONGEST or self._finish == "repeated"
+        return self._arrived > LONGEST or self._finish == "repeated" or self._is_cut
+
+    @property
+    def _is_cut(self) -> bool:
+        """Whether more is to come than there is room for."""
+        return not self._finish and self._written > self._room
+
+    @property
+    def _written(self) -> int:
+        """About how many tokens have arrived, thinking included."""
+        counted = _count(self._usage, "completion_tokens")
+        return counted or max(self._chunks, -(-self._bytes // metered.BYTES_PER_TOKEN))
 
     def reply(self, prompt: Prompt, price: Price | None, name: str) -> Reply:
         """The whole reply; `name` is the model asked. Raises `Broken` when no choice ever came."""
@@ -88,16 +105,17 @@ class Gathered:
             raise faults.lost(self._endpoint, "answered with no reply in it. Look at its log, or try again")
         text = whole("".join(self._text))
         shown = once(text) if self._finish == "repeated" else text
-        return Reply(shown, _finish(self._finish), self.counted(prompt, price), self._model or name)
+        finish = "length" if self._is_cut else self._finish
+        return Reply(shown, _finish(finish), self.counted(prompt, price), self._model or name)
 
     def counted(self, prompt: Prompt, price: Price | None) -> Usage:
         """What the call cost, as far as it came."""
-        read, written = _count(self._usage, "prompt_tokens"), _count(self._usage, "completion_tokens")
-        if not read and not written:
-            return metered.estimated(prompt, "".join(self._text + self._thoughts), price)
+        read = _count(self._usage, "prompt_tokens")
+        if not read and not _count(self._usage, "completion_tokens"):
+            return metered.one_call(metered.prompt_tokens(prompt), self._written, 0, price)
         details = self._usage.get("prompt_tokens_details")
         cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
-        return metered.one_call(read, written, cached, price)
+        return metered.one_call(read, self._written, cached, price)
 
 
 def period(text: str) -> int:

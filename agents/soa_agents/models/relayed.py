@@ -8,14 +8,15 @@ question back. Three come in: `chunk` `{requestId, text}` while the answer is wr
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from soa_agents.errors import CallFailed, ModelUnreachable, NoModel
+from soa_agents.errors import ModelUnreachable, NoModel
 from soa_agents.models import metered
-from soa_agents.models.port import Prompt, Reply, Usage
+from soa_agents.models.port import CallDropped, Prompt, Reply, ReplyLost, Usage
 from soa_agents.models.reading import whole
 from soa_agents.settings import ModelSettings, Price
 
@@ -28,6 +29,7 @@ Json = Mapping[str, Any]
 class _Waiting:
     answer: asyncio.Future[Json]
     patience: asyncio.Timeout
+    room: float  # tokens that the rest of the answer may take
     chunks: list[str] = field(default_factory=list)
 
 
@@ -46,21 +48,26 @@ class Relay:
             return
         if message.get("type") == "chunk":
             waiting.chunks.append(str(message.get("text") or ""))
+            waiting.room -= metered.estimate_tokens(waiting.chunks[-1])
+            if waiting.room < 0:
+                self._send({"type": "chatCancel", "requestId": message["requestId"]})
+                waiting.answer.set_result({"type": "chatResult", "finishReason": "length"})
             waiting.patience.reschedule(asyncio.get_running_loop().time() + self._idle)
         else:
             waiting.answer.set_result(message)
 
-    async def chat(self, job_id: str, model: str, messages: list[dict[str, str]]) -> Json:
+    async def chat(self, job_id: str, model: str, messages: list[dict[str, str]], room: float) -> Json:
         """The message that answers a question, its text filled in from the chunks where it has none.
 
-        Raises `TimeoutError` when the answer breaks off; the question is taken back then, and on cancelling.
+        An answer of more than `room` tokens is cut off. Raises `TimeoutError` when the answer breaks off; the
+        question is taken back then, and on cancelling.
         """
         request = uuid4().hex
         question = {"type": "chat", "requestId": request, "jobId": job_id, "messages": messages}
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(None) as patience:
-                self._waiting[request] = waiting = _Waiting(answer, patience)
+                self._waiting[request] = waiting = _Waiting(answer, patience, room)
                 self._send({**question, "model": model} if model else question)
                 found = await answer
                 return {**found, "text": found.get("text") or "".join(waiting.chunks)}
@@ -80,12 +87,16 @@ class RelayedChat:
         self._relay = relay
 
     async def ask(self, prompt: Prompt) -> Reply:
-        """Ask once. Raises `ModelUnreachable` when no call can succeed, `CallFailed` when one did not."""
+        """Ask once. Raises `ModelUnreachable` when no call can succeed, `ReplyLost` when one broke off."""
         messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        room = math.inf if prompt.room is None else prompt.room
         try:
-            found = await self._relay.chat(self._job, self._settings.name, messages)
+            found = await self._relay.chat(self._job, self._settings.name, messages, room)
         except TimeoutError:
-            raise CallFailed("The editor's model stopped in the middle of an answer.") from None
+            sentence, usage = "The editor's model stopped in the middle of an answer.", self._sent(prompt)
+            raise ReplyLost(sentence, usage, again=False) from None
+        except asyncio.CancelledError:
+            raise CallDropped(self._sent(prompt)) from None
         if found.get("type") == "chatFailed":
             raise _failure(found)
         text = whole(str(found["text"]))
@@ -94,6 +105,10 @@ class RelayedChat:
         return Reply(
             text, finish if finish in ("length", "content_filter") else "stop", usage, self._settings.name
         )
+
+    def _sent(self, prompt: Prompt) -> Usage:
+        """What a question without an answer has cost: itself."""
+        return metered.estimated(prompt, "", self._settings.price)
 
     async def aclose(self) -> None:
         """Nothing is held open."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, meta
@@ -21,6 +22,9 @@ STEPS: tuple[Step, ...] = (
     *("plan", "intent", "judge"),
 )
 _SHARED = ("system.md", "retry.md")
+_FENCED_OR_BLANK = re.compile(
+    r"^(?P<fence>`{3,}).*(?:\n.*)*?(?:\n(?P=fence)$|\Z) | \n(?:[^\S\n]*\n){2,}", re.MULTILINE | re.VERBOSE
+)
 
 
 class Named(Protocol):
@@ -58,6 +62,11 @@ def render_retry(view: Named, complaint: str) -> Message:
 
 def digests() -> dict[str, str]:
     """The sha256 of each step's template together with everything it includes."""
+    return dict(_digests())
+
+
+@cache  # to parse them all takes a tenth of a second, and every job wants to know
+def _digests() -> Mapping[str, str]:
     return {step: hashlib.sha256("\0".join(_sources(step)).encode()).hexdigest() for step in STEPS}
 
 
@@ -83,19 +92,10 @@ def _last_lines(view: Named) -> str:
     return f"Target: {oneline(view.target)}\nStep: {view.step}"
 
 
+@lru_cache(maxsize=32)  # the system message is the same for many agents in a row
 def _tidy(text: str) -> str:
     """`text` without trailing blanks at its ends and without runs of blank lines outside of code blocks."""
-    kept: list[str] = []
-    fence = ""
-    for line in text.strip("\n").split("\n"):
-        marks = re.match(r"`{3,}", line) if line.startswith("```") else None
-        if marks and not fence:
-            fence = marks.group()
-        elif fence and line == fence:
-            fence = ""
-        if fence or line.strip() or (kept and kept[-1].strip()):
-            kept.append(line)
-    return "\n".join(kept)
+    return _FENCED_OR_BLANK.sub(lambda found: found[0] if found["fence"] else "\n\n", text.strip("\n"))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from soa_agents.errors import UsageError
+from soa_agents.protocols.auto import Auto
 from soa_agents.protocols.broadcast import Broadcast
 from soa_agents.protocols.coordinator import Coordinator
 from soa_agents.protocols.each import Each
@@ -23,7 +24,6 @@ TABLE: dict[str, CoordinationProtocol] = {
         *(Sequential(), Coordinator(), Broadcast(), Shared()),
     )
 }
-AUTO = "mother_child"
 TEAMS = {"sequential": Sequential, "coordinator": Coordinator, "broadcast": Broadcast, "shared": Shared}
 
 
@@ -33,10 +33,12 @@ def choose(name: str) -> CoordinationProtocol:
     A team's name may be followed by how many agents it has (`sequential:8`), for
     `sequential` also by how many of them write at once (`sequential:8x2`).
     """
-    found = TABLE.get(AUTO if name == "auto" else name) or _team(name)
+    if name in (Auto.name, PlannerWorker.name):
+        return Auto() if name == Auto.name else PlannerWorker()
+    found = TABLE.get(name) or _team(name)
     if found is None:
         raise UsageError(f"There is no protocol {name!r}; soa.protocol is auto or one of {', '.join(TABLE)}.")
-    return found if isinstance(found, PlannerWorker) else Each(found)
+    return Each(found)
 
 
 def _team(name: str) -> CoordinationProtocol | None:

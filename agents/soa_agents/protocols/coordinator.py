@@ -33,6 +33,7 @@ class Coordinator:
             step="plan",
             target=state.root,
             note=_WANTED.format(size=len(agents)),
+            role="coordinator",
         )
         done = state.finished(ask.key)
         if done is None:
@@ -42,4 +43,6 @@ class Coordinator:
         roles = {f"{state.root}#{number}": role for number, role in choices.plan(done.text).roles}
         named = tuple(agent for agent in agents if agent in roles)
         laps = [named] * max(1, state.job.limits.rounds)
-        return team.turns(state, laps, lambda agent, before: f"Your role was given to you: {roles[agent]}")
+        return team.turns(
+            state, laps, lambda agent, before: f"Your role was given to you: {roles[agent]}", roles
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from soa_agents.protocols import trial
 from soa_agents.swarm import judge
@@ -32,8 +32,11 @@ def members(state: State, size: int) -> tuple[str, ...]:
     return tuple(f"{state.root}#{number}" for number in range(1, min(size, state.job.limits.agents) + 1))
 
 
-def turns(state: State, laps: Iterable[Sequence[str]], told: Told) -> tuple[Action, ...] | Stop:
-    """Agents write lap by lap, those of one lap at the same time; `told` is what each hears before.
+def turns(
+    state: State, laps: Iterable[Sequence[str]], told: Told, roles: Mapping[str, str] | None = None
+) -> tuple[Action, ...] | Stop:
+    """Agents write lap by lap, those of one lap at the same time; `told` is what each hears before, `roles`
+    are those that they have already.
 
     The versions of a lap are tried in the order of their agents; the first that is accepted ends it all.
     """
@@ -42,7 +45,10 @@ def turns(state: State, laps: Iterable[Sequence[str]], told: Told) -> tuple[Acti
         return now
     before: tuple[Version, ...] = ()
     for number, lap in enumerate(laps):
-        asks = [_ask(state, agent, number, before, told) for agent in lap]
+        asks = [
+            replace(_ask(state, agent, number, before, told), role=(roles or {}).get(agent, ""))
+            for agent in lap
+        ]
         wanted, before = _lap(state, asks, before)
         if wanted:
             return wanted
@@ -68,15 +74,11 @@ def _lap(
 
 
 def _ask(state: State, agent: str, lap: int, before: tuple[Version, ...], told: Told) -> Ask:
+    ask = Ask(f"{agent}:t{lap}:code", agent, "code", state.root)
+    if state.finished(ask.key):
+        return ask  # what she was told does not matter any more, and takes a look at all before her
     best = best_of(state, before)
-    return Ask(
-        key=f"{agent}:t{lap}:code",
-        agent=agent,
-        step="code",
-        target=state.root,
-        about=best.trial if best else "",
-        note=told(agent, before),
-    )
+    return replace(ask, about=best.trial if best else "", note=told(agent, before))
 
 
 def best_of(state: State, versions: Sequence[Version]) -> Version | None:
@@ -100,8 +102,7 @@ def standing(state: State, versions: Sequence[Version]) -> str:
 def _line(state: State, number: int, version: Version) -> str:
     report = state.report(version.trial)
     counted = judge.counted(state, report) if report else ()
-    passed = sum(result.passed for result in counted)
-    return f"{number}. {version.role or 'author'}: {passed} of {len(counted)} tests pass"
+    return f"{number}. {version.role or 'author'}: {judge.in_words(counted)}"
 
 
 def _code(state: State, version: Version) -> str:

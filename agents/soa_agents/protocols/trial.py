@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from soa_agents.protocols.advice import unproven
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
 from soa_agents.swarm.state import Node, State
@@ -83,7 +84,7 @@ def outcome(state: State, n: int, *, patient: bool = False) -> tuple[Ask | Verif
         if wrong and n == 0 and state.job.limits.rounds > 0 and not patient:
             return key  # one round for an example that its own tests contradict; then it is only named
         return Stop("passed", accepted=(state.root,))
-    return unproven(state) if verdict == "untested" else _again(state, n, key, patient)
+    return unproven(state, _author(state, 0)) if verdict == "untested" else _again(state, n, key, patient)
 
 
 def _whole(state: State, n: int, patient: bool) -> tuple[Verify, ...] | Stop | str | None:
@@ -96,6 +97,8 @@ def _whole(state: State, n: int, patient: bool) -> tuple[Verify, ...] | Stop | s
     whole = state.report(last.key)
     if whole is None:
         return give_up(state, state.keys[last.key].failed) if state.finished(last.key) else (last,)
+    if judge.never_began(whole):  # its own tests began: asking again would buy the same
+        return give_up(state, whole.problem)
     unknown, broken = judge.newly_red(state, last.key)
     if unknown:
         before = Verify(judge.before_key(last.key), (), Selection(unknown, cold=True), "final", state.root)
@@ -127,49 +130,21 @@ def give_up(state: State, reason: str = "") -> Stop:
     return Stop("failed", reason)
 
 
-def unproven(state: State) -> tuple[Ask | Verify, ...] | Stop:
-    """Nothing runs the function: tests that the agent writes herself go along, as advice."""
-    root, author = state.root, _author(state, 0)
-    ask = Ask(
-        f"{root}:tests", author, "tests", str(state.nodes[root].function), about=judge.trial_key(root, 0)
-    )
-    written = state.finished(ask.key)
-    if written is None:
-        return (ask,)
-    stop = Stop("untested", accepted=(root,))
-    if written.failed:
-        return stop
-    run = advice(state, f"{root}:advice", state.nodes[author], written.text)
-    return stop if state.finished(run.key) else (run,)
-
-
-def advice(state: State, key: str, node: Node, tests: str) -> Verify:
-    """A run of tests that an agent wrote, on the whole candidate."""
-    path = state.target.advice
-    author = node.agent if node.is_member else state.root
-    files = dict(candidate.files_of(state.texts, candidate.pieces(state, author)))
-    return Verify(
-        key=key,
-        candidate=tuple(sorted({**files, path: tests}.items())),
-        selection=Selection(tests=(path,)),
-        purpose="advice",
-        agent=node.agent,
-    )
-
-
 def own_examples(report: Report, function: FunctionId) -> bool:
     """Whether docstring examples of that function fail in the report."""
-    return any(r.doctest == function and not r.passed for r in report.doctests)
+    return any(r.doctest == function and r.outcome not in ("passed", "skipped") for r in report.doctests)
 
 
 def _final(state: State, n: int) -> Verify:
     """What the trial has not run in a new process: all of it, unless the trial itself was cold."""
+    hung = judge.hung(state)
+    affected = [name for name in state.target.affected if name not in hung]
     again, done = trial(state, n), state.report(judge.trial_key(state.root, n))
     if done is not None and done.rung == "cold":
-        others = tuple(name for name in state.target.affected if name not in state.target.tests)
+        others = tuple(name for name in affected if name not in state.target.tests)
         selection = Selection(tests=others, cold=True)
     else:
-        whole = tuple(dict.fromkeys([*state.target.tests, *state.target.affected]))
+        whole = tuple(dict.fromkeys([*state.target.tests, *affected]))
         selection = Selection(whole, again.selection.doctests, cold=True)
     return replace(again, key=f"{state.root}:r{n}:final", selection=selection, purpose="final")
 

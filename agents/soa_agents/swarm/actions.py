@@ -18,7 +18,8 @@ class Ask:
 
     `about` is the key of the test run it answers to, `observation` the key of the feedback it goes by: the
     agent's own, or for a Child her Mother's. `note` is what the protocol tells the agent besides. An agent
-    that is none of the job's yet joins with its first call, as a member of the target's team.
+    that is none of the job's yet joins with its first call, as a member of the target's team, in the `role`
+    that the protocol gives it, if any.
     """
 
     key: str
@@ -28,13 +29,15 @@ class Ask:
     about: str = ""
     observation: str = ""
     note: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
     """A test run on a candidate: the whole texts of the files it changes or adds.
 
-    `renamed` are the agents whose function has another name there than its own, which another one has.
+    `renamed` are the agents whose function has another name there than its own, which another one has;
+    `roots` the targets whose candidates it holds together, where it is no single one's.
     """
 
     key: str
@@ -44,6 +47,7 @@ class Verify:
     agent: str = ""  # whose tests these are, where they are one agent's
     author: str = ""  # the member of the agent's team whose version is tried, where it is not her own
     renamed: tuple[tuple[str, FunctionId], ...] = ()
+    roots: tuple[str, ...] = ()
 
 
 Action = Ask | Verify

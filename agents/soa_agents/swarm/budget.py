@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from soa_agents.models.metered import one_call
 from soa_agents.models.port import Message, Usage
 from soa_agents.settings import Limits, Price
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.state import State
 
 REPLY_TOKENS = 2_000  # what a reply is reserved at least at: whole functions with their helpers
+LONG_REPLY = 32_000  # what it may take where there is enough: thinking is part of it
+SURELY = 1.5  # a prompt's tokens are surely fewer than so many times those expected of it
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What calls in flight may still cost."""
+    """What calls may still cost."""
 
     calls: int = 0
     tokens: int = 0
@@ -27,12 +30,44 @@ class Reserved:
         return Reserved(self.calls + other.calls, self.tokens + other.tokens, self.cost_usd + other.cost_usd)
 
 
-def estimate(state: State, messages: Sequence[Message], price: Price | None) -> Reserved:
-    """What one call is expected to use at most: its prompt, and room for a reply like the longest by now."""
-    prompt = math.ceil(prompt_tokens(messages) * calibration(state))
-    reply = max(REPLY_TOKENS, state.longest)
-    cost = (prompt * price.input + reply * price.output) / 1e6 if price else 0.0
-    return Reserved(1, prompt + reply, cost)
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call before it begins: what it is expected to take, what it may, and its reply's part of that."""
+
+    likely: Reserved
+    most: Reserved
+    reply: int  # tokens
+
+
+def reserve(
+    state: State, messages: Sequence[Message], price: Price | None, flying: Reserved, wanted: int
+) -> Call:
+    """The reservation of one call of `wanted` that begin now, beside calls that may take `flying`.
+
+    It is expected to take its prompt, and room for a reply like the longest by now. It may take its part of
+    what the limits leave, but that much in any case: whether it fits is `over`'s to say.
+    """
+    price, least = price or Price(0.0, 0.0), max(REPLY_TOKENS, state.longest)
+    prompt = prompt_tokens(messages) * calibration(state)
+    likely = _call(math.ceil(prompt), least, price)
+    prompt = math.ceil(prompt * SURELY)
+    limits, spent = state.job.limits, state.spent
+    rooms = [(limits.tokens - spent.tokens - flying.tokens) / wanted - prompt]
+    if limits.cost_usd is not None and price.output:
+        left = (limits.cost_usd - (spent.cost_usd or 0.0) - flying.cost_usd) / wanted
+        rooms.append((left * 1e6 - prompt * price.input) / price.output)
+    reply = max(least, math.floor(min(*rooms, max(LONG_REPLY, 2 * state.longest))))
+    return Call(likely, _call(prompt, reply, price), reply)
+
+
+def _call(prompt: int, reply: int, price: Price) -> Reserved:
+    return Reserved(1, prompt + reply, (prompt * price.input + reply * price.output) / 1e6)
+
+
+def unheard(state: State, key: str, price: Price | None) -> Usage:
+    """What a call counts as of which nothing is known but that it was sent: what was expected of it."""
+    prompt = math.ceil(state.keys[key].foreseen * calibration(state))
+    return one_call(prompt, max(REPLY_TOKENS, state.longest), 0, price)
 
 
 def calibration(state: State) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from soa_agents.patch import Patch
 from soa_agents.swarm.actions import Verify
@@ -44,8 +45,16 @@ def renamed(state: State, written: Sequence[Piece]) -> tuple[tuple[str, Function
 
     Of two helpers of one name, of different Mothers, the second is.
     """
+    paths = sorted({piece.function.path for piece in written})
+    return _renamed(tuple((path, state.texts[path]) for path in paths), tuple(written))
+
+
+@lru_cache(maxsize=128)
+def _renamed(
+    texts: tuple[tuple[str, str], ...], written: tuple[Piece, ...]
+) -> tuple[tuple[str, FunctionId], ...]:
     own = {piece.agent: piece.function for piece in written}
-    together = ((piece.agent, piece.function) for piece in settled(state.texts, written))
+    together = ((piece.agent, piece.function) for piece in settled(dict(texts), written))
     return tuple(sorted((agent, name) for agent, name in together if name != own[agent]))
 
 
@@ -71,7 +80,14 @@ def patch_of(texts: Mapping[str, str], written: Sequence[Piece]) -> Patch:
 
 def files_of(texts: Mapping[str, str], written: Sequence[Piece]) -> tuple[tuple[str, str], ...]:
     """The whole texts of the files that the pieces change."""
-    return tuple(sorted(patch_of(texts, written).apply(texts).items()))
+    paths = sorted({piece.function.path for piece in written})
+    return _files_of(tuple((path, texts[path]) for path in paths), tuple(written))
+
+
+@lru_cache(maxsize=128)  # protocols ask for the same ones at every event
+def _files_of(texts: tuple[tuple[str, str], ...], written: tuple[Piece, ...]) -> tuple[tuple[str, str], ...]:
+    known = dict(texts)
+    return tuple(sorted(patch_of(known, written).apply(known).items()))
 
 
 def with_advice(patch: Patch, path: str, source: str) -> Patch:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from soa_agents.errors import CallFailed, PromptTooLong
-from soa_agents.models.port import Model, Prompt, ReplyLost, Usage
+from soa_agents.models.pace import FIRST_PAUSE
+from soa_agents.models.port import CallDropped, Model, Prompt, ReplyLost
 from soa_agents.settings import Price
 from soa_agents.swarm import budget
 from soa_agents.swarm.actions import Action, Ask, Stop, Verify
-from soa_agents.swarm.events import ActionFailed, ActionStarted, Event, PromptRefused, Replied, Verified
+from soa_agents.swarm.events import (
+    ActionFailed,
+    ActionStarted,
+    CallLost,
+    Event,
+    LimitReached,
+    PromptRefused,
+    Replied,
+    Verified,
+)
 from soa_agents.swarm.family import with_members
 from soa_agents.swarm.fold import fold
 from soa_agents.swarm.port import CoordinationProtocol
 from soa_agents.swarm.state import State
 from soa_agents.verify.report import Report, Selection, TestRunner
+
+GRACE = 120.0  # seconds in which several targets are still proven together when the time is over
 
 
 class Prompter(Protocol):
@@ -40,6 +52,7 @@ class Ports:
     heard: Callable[[State, Event], None]  # after each event, with the state it led to
     price: Price | None = None
     test_runs: int = 2  # how many test runs may go at once
+    retries: int = 3  # how often a call is sent again whose reply broke off
 
 
 class Engine:
@@ -50,8 +63,9 @@ class Engine:
         self._ports = ports
         self.state = state
         self._running: dict[str, asyncio.Task[Event]] = {}
-        self._reserved: dict[str, budget.Reserved] = {}
-        self._deadline = time.monotonic() + max(0.0, state.job.limits.seconds - state.seconds)
+        self._reserved: dict[str, budget.Call] = {}
+        seconds = state.job.limits.seconds + (GRACE if state.limit else 0.0)
+        self._deadline = time.monotonic() + max(0.0, seconds - state.seconds)
 
     async def run(self) -> Stop:
         """Until the protocol stops, a limit is reached, or nothing can go on.
@@ -66,12 +80,23 @@ class Engine:
                 await self._drop_unwanted(wanted)
                 reason = await self._start(wanted)
                 if not self._running:
+                    if self._ends_asking(reason):
+                        continue
                     return self._standing(reason or "The agents had nothing left to do.")
                 await self._wait()
-                if time.monotonic() >= self._deadline:
-                    return self._standing(budget.late(self.state.job.limits))
+                late = budget.late(self.state.job.limits)
+                if time.monotonic() >= self._deadline and not self._ends_asking(late, GRACE):
+                    return self._standing(late)
         finally:
             await self._drop_unwanted(())
+
+    def _ends_asking(self, limit: str, grace: float = 0.0) -> bool:
+        """At a limit nobody is asked any more. Whether the job goes on: once, with several targets."""
+        if not limit or self.state.limit or len(self.state.job.targets) == 1:
+            return False
+        self._deadline += grace
+        self._take(LimitReached(limit, time.time()))
+        return True
 
     def _standing(self, reason: str) -> Stop:
         """The end that the engine decides: what is proven by now is kept, the best of the rest is shown."""
@@ -81,18 +106,17 @@ class Engine:
 
     async def _drop_unwanted(self, wanted: tuple[Action, ...]) -> None:
         named = {action.key for action in wanted}
-        gone = [key for key in self._running if key not in named]
-        tasks = [self._running.pop(key) for key in gone]
-        for key, task in zip(gone, tasks, strict=True):
-            self._reserved.pop(key, None)
+        gone = {key: task for key, task in self._running.items() if key not in named}
+        for task in gone.values():
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for task in tasks:
+        if gone:
+            await asyncio.wait(gone.values())
+        for key in gone:
+            del self._running[key]
+            self._reserved.pop(key, None)
+        for task in gone.values():
             if not task.cancelled() and task.exception() is None:
-                self._take(
-                    task.result()
-                )  # it had ended before the cancelling reached it: a paid reply is kept
+                self._take(task.result())  # what was sent is paid; what came before the cancelling is kept
 
     async def _start(self, wanted: tuple[Action, ...]) -> str:
         """Start new keys as limits allow; returns the limit that held one back.
@@ -112,13 +136,19 @@ class Engine:
 
     async def _start_calls(self, asks: Sequence[Ask], asking: Set[str]) -> str:
         """Start calls in this order. Between two the loop goes round: the first request leaves at once."""
-        held_back = ""
-        for ask in asks:
-            if self._count(Ask) >= self.state.job.limits.parallel:
+        held_back, free = "", self.state.job.limits.parallel - self._count(Ask)
+        flying = sum((call.most for call in self._reserved.values()), budget.Reserved())
+        for number, ask in enumerate(asks):
+            if not free:
                 break
-            if not self._is_others(ask, asking):
-                held_back = self._start_call(ask) or held_back
-                await asyncio.sleep(0)
+            if self._is_others(ask, asking):
+                continue
+            begun = self._start_call(ask, flying, min(free, len(asks) - number))
+            if isinstance(begun, str):
+                held_back = begun
+            else:
+                flying, free = flying + begun.most, free - 1
+            await asyncio.sleep(0)
         return held_back
 
     def _is_others(self, ask: Ask, asking: Set[str]) -> bool:
@@ -126,7 +156,7 @@ class Engine:
         limits, targets = self.state.job.limits, self.state.job.targets
         if len(targets) == 1 or not asking:
             return False
-        used = budget.used(self.state, self._reserved)
+        used = budget.used(self.state, {key: call.likely for key, call in self._reserved.items()})
         claiming = {root for root, amount in used.items() if root in asking or not amount.calls}
         return budget.held(limits, used, claiming, self.state.root_for(ask))
 
@@ -136,21 +166,20 @@ class Engine:
                 verify, ActionStarted(verify.key, verify, 1, 0, time=time.time()), self._verify(verify)
             )
 
-    def _start_call(self, ask: Ask) -> str:
-        """Start one call, unless a limit is in the way: that one."""
+    def _start_call(self, ask: Ask, flying: budget.Reserved, wanted: int) -> budget.Call | str:
+        """Start one call of those `wanted`, beside what is `flying`, or say which limit is in the way."""
         joined = with_members(self.state, (ask,))
         prompt = self._ports.prompter.prompt(joined, ask)
-        reserve = budget.estimate(self.state, prompt.messages, self._ports.price)
-        total = sum(self._reserved.values(), reserve)
-        if reason := budget.over(self.state.job.limits, self.state.spent, total):
+        call = budget.reserve(self.state, prompt.messages, self._ports.price, flying, wanted)
+        if reason := budget.over(self.state.job.limits, self.state.spent, flying + call.most):
             return reason
-        self._reserved[ask.key] = reserve
+        self._reserved[ask.key] = call
         known = self.state.keys.get(ask.key)
-        attempt = len(known.attempts) + known.stale + known.refused + 1 if known else 1
+        attempt = known.tries + 1 if known else 1
         brief = joined.nodes[ask.agent].brief
         started = ActionStarted(ask.key, ask, attempt, brief, prompt.messages, time.time())
-        self._begin(ask, started, self._ask(ask, prompt))
-        return ""
+        self._begin(ask, started, self._ask(ask, replace(prompt, room=call.reply)))
+        return call
 
     def _begin(self, action: Action, started: Event, work: Coroutine[Any, Any, Event]) -> None:
         try:
@@ -182,14 +211,22 @@ class Engine:
         self._ports.heard(self.state, event)
 
     async def _ask(self, ask: Ask, prompt: Prompt) -> Event:
+        lost = self.state.keys[ask.key].lost
+        if lost:
+            await asyncio.sleep(FIRST_PAUSE * 2 ** (lost - 1))
         try:
             reply = await self._ports.model.ask(prompt)
+        except CallDropped as dropped:
+            return CallLost(ask.key, dropped.usage, time.time())
         except PromptTooLong as error:
             tokens = budget.prompt_tokens(prompt.messages)
             return PromptRefused(ask.key, tokens, error.limit, str(error), time.time())
+        except ReplyLost as error:
+            if error.again and lost < self._ports.retries:
+                return CallLost(ask.key, error.usage, time.time(), str(error))
+            return ActionFailed(ask.key, str(error), time.time(), error.usage)
         except CallFailed as error:
-            usage = error.usage if isinstance(error, ReplyLost) else Usage()
-            return ActionFailed(ask.key, str(error), time.time(), usage)
+            return ActionFailed(ask.key, str(error), time.time())
         return Replied(ask.key, reply.text, reply.finish, reply.usage, reply.model, time.time())
 
     async def _verify(self, verify: Verify) -> Event:

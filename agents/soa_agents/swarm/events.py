@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from soa_agents.models.port import Message, Usage
@@ -11,6 +12,7 @@ from soa_agents.settings import Limits
 from soa_agents.swarm.actions import Action
 from soa_agents.swarm.job import JobKind, JobUpdate, StartJob
 from soa_agents.verify.report import Report
+from soa_agents.workspace.ids import FunctionId
 
 Goal = Literal["generate", "regenerate", "stubs"]
 
@@ -48,7 +50,7 @@ class JobResumed:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobStarted:
     """Everything a pure replay needs: texts of the files that may be written, settings, limits, seed.
 
@@ -69,6 +71,11 @@ class JobStarted:
     time: float  # seconds since the epoch
     modules: dict[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()  # that agents took in earlier jobs, the most frequent first
+
+    @cached_property
+    def unwritten(self) -> frozenset[FunctionId]:
+        """All of the `stubs`."""
+        return frozenset(FunctionId.parse(stub) for reach in self.stubs.values() for stub in reach.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,19 @@ class ActionFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CallLost:
+    """A call was sent and brought no whole reply; its key stays open.
+
+    It broke off, as `message` says, or without one: nobody waits for it any more, or the job was interrupted.
+    """
+
+    key: str
+    usage: Usage
+    time: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PromptRefused:
     """A prompt of about `tokens` was longer than the model's context, which has `limit` (0: nobody said)."""
 
@@ -130,6 +150,14 @@ class PromptRefused:
     limit: int
     message: str
     time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """A limit lets nobody ask any more; what several targets have come to by then is still proven."""
+
+    reason: str  # one sentence that names the limit
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +187,9 @@ Event = (
     | Replied
     | Verified
     | ActionFailed
+    | CallLost
     | PromptRefused
+    | LimitReached
     | JobEnded
     | Applied
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from soa_agents.errors import ReplyError
+from soa_agents.errors import HelpersWrong
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.code import Definition, Written
+from soa_agents.swarm.events import Target
 from soa_agents.swarm.imports import module_names
 from soa_agents.swarm.replies.reply import Expect
 from soa_agents.swarm.source import words
@@ -17,7 +19,7 @@ from soa_agents.swarm.state import Node, State
 from soa_agents.workspace.functions import dedented, functions
 from soa_agents.workspace.ids import FunctionId
 
-_MARKS = (":", "/", ">", "#")  # what follows a target in the keys and names of its agents
+_EXAMPLE = re.compile(r"^\s*(?:>>>|\.\.\.) (.*)", re.MULTILINE)  # a line of code in a docstring
 
 
 def source_of(texts: Mapping[str, str], function: FunctionId) -> str:
@@ -32,29 +34,13 @@ def with_members(state: State, asks: Iterable[Ask]) -> State:
     new = {ask.agent: ask for ask in asks if ask.agent not in state.nodes}
     if not new:
         return state
-    members = {agent: _member(state, agent, ask.target) for agent, ask in new.items()}
+    members = {agent: _member(state, ask) for agent, ask in new.items()}
     return replace(state, nodes={**state.nodes, **members})
 
 
-def _member(state: State, agent: str, target: str) -> Node:
-    known = state.nodes[target]
-    return Node(agent, known.function, known.spec, parent=target, depth=state.job.limits.depth)
-
-
-def afresh(state: State) -> State:
-    """The state in which every target that is not proven begins anew: nothing written, nothing asked."""
-    roots = [t.function for t in state.job.targets if not ((b := state.best.get(t.function)) and b.proven)]
-    families = tuple(f"{root}{mark}" for root in roots for mark in _MARKS)
-    nodes = {
-        agent: _begun(node) if agent in roots or agent.startswith(families) else node
-        for agent, node in state.nodes.items()
-    }
-    keys = {key: known for key, known in state.keys.items() if not key.startswith((*families, "together"))}
-    return replace(state, nodes=nodes, keys=keys)
-
-
-def _begun(node: Node) -> Node:
-    return replace(node, written=None, before=None, revision=0, brief=0, children=())
+def _member(state: State, ask: Ask) -> Node:
+    known, depth = state.nodes[ask.target], state.job.limits.depth
+    return Node(ask.agent, known.function, known.spec, parent=ask.target, depth=depth, role=ask.role)
 
 
 def expectation(state: State, node: Node, ask: Ask) -> Expect:
@@ -76,8 +62,8 @@ def adopt(state: State, node: Node, written: Written) -> State:
     """The state in which `node` has written this: her Children are those her code now needs.
 
     Helpers that the new reply leaves out but still calls stay as they are. A Child whose stub changed its
-    signature has to write anew; a changed docstring alone only changes what she goes by. Raises `ReplyError`
-    when the reply wants more agents than the job allows.
+    signature has to write anew; a changed docstring alone only changes what she goes by. Raises
+    `HelpersWrong` when the reply wants more agents than the job allows.
     """
     written = _with_what_it_still_uses(written, node.written)
     helpers = _helpers(state, node, written)
@@ -93,9 +79,9 @@ def adopt(state: State, node: Node, written: Written) -> State:
     after = _with_callees(replace(state, nodes=nodes), state.root_of(node.agent))
     if len(after.nodes) > max(state.job.limits.agents, len(state.nodes)):
         room = max(0, state.job.limits.agents - len(state.nodes))
-        raise ReplyError(
-            f"That is too many helpers: at most {room} more may be left to others. Write the remaining ones "
-            "yourself, with their whole bodies, and send everything again."
+        raise HelpersWrong(
+            f"That is too many helpers: at most {room} more may be left to others (soa.limits.agents). "
+            "Send everything again, the remaining helpers with whole bodies of your own."
         )
     return after
 
@@ -162,7 +148,7 @@ def _with_callees(state: State, root: str) -> State:
     pending = [mother, *(node for child in helpers for node in state.family(child))]
     nodes, callees = dict(state.nodes), set[str]()
     while pending:
-        for stub in _stubs_called(state, pending.pop()) - targets:
+        for stub in stubs_called(state, pending.pop()) - targets:
             agent = f"{root}>{stub}"
             if agent in callees:
                 continue
@@ -181,12 +167,51 @@ def _is_callee(node: Node) -> bool:
     return node.parent is not None and not node.new
 
 
-def _stubs_called(state: State, node: Node) -> set[str]:
+def stubs_called(state: State, node: Node) -> set[str]:
+    """The stubs of the workspace that what the agent has written calls, as FunctionIds."""
     reach = state.job.stubs.get(node.function.path, {})
     if not reach or node.written is None:
         return set()
     sources = (node.written.source, *(each.source for each in node.written.helpers))
     return {reach[name] for source in sources for name in _called(source) if name in reach}
+
+
+def needs(state: State, target: Target) -> frozenset[str]:
+    """The other targets that a target called before, and the stubs among them that its new code calls or the
+    examples of its docstring name."""
+    root = target.function
+    called = {stub for node in state.family(root) for stub in stubs_called(state, node)}
+    called |= _stubs_shown(state, state.nodes[root])
+    others = {other.function for other in state.job.targets} if called else called
+    return frozenset((*target.needs, *(called & others - {root})))
+
+
+def _stubs_shown(state: State, node: Node) -> set[str]:
+    """The stubs of the workspace that the examples of the agent's docstring name: those fail before these."""
+    reach = state.job.stubs.get(node.function.path, {})
+    if not reach or ">>>" not in node.spec:
+        return set()
+    shown = words("\n".join(_EXAMPLE.findall(node.spec)))
+    last = {stub: spelling.rpartition(".") for spelling, stub in reach.items()}  # of a method: class, name
+    return {s for s, (owner, _, name) in last.items() if (owner if name == "__init__" else name) in shown}
+
+
+def all_needs(
+    state: State, target: Target, needs_of: Callable[[State, Target], frozenset[str]] = needs
+) -> frozenset[str]:
+    """What a target needs, and what that needs in turn: none of it runs without the rest.
+
+    `needs_of` says it of one target: `needs`, or what remembers that.
+    """
+    found = needs_of(state, target)
+    if not found:
+        return found  # most need nothing: nothing grows with the job for them
+    targets, pending = {each.function: each for each in state.job.targets}, [*found]
+    while pending:
+        more = needs_of(state, targets[pending.pop()]) - found - {target.function}
+        found |= more
+        pending += more
+    return found
 
 
 def _head(source: str) -> str:

@@ -6,27 +6,30 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from soa_agents.errors import CallFailed, ReplyError
+from soa_agents.errors import CallFailed, HelpersWrong, ReplyError
 from soa_agents.models.port import Usage
 from soa_agents.swarm import candidate, judge
 from soa_agents.swarm.actions import Ask, Stop, Verify
 from soa_agents.swarm.budget import prompt_tokens
 from soa_agents.swarm.code import Written
+from soa_agents.swarm.cycles import afresh
 from soa_agents.swarm.events import (
     ActionFailed,
     ActionStarted,
     Applied,
     BaselineMeasured,
+    CallLost,
     Event,
     JobEnded,
     JobRequested,
     JobResumed,
     JobStarted,
+    LimitReached,
     PromptRefused,
     Replied,
     Verified,
 )
-from soa_agents.swarm.family import adopt, afresh, expectation, source_of, with_members
+from soa_agents.swarm.family import adopt, expectation, source_of, with_members
 from soa_agents.swarm.replies import choices
 from soa_agents.swarm.replies import reply as replies
 from soa_agents.swarm.state import Attempt, Candidate, Node, Progress, State
@@ -63,7 +66,7 @@ def without_lost_starts(events: Iterable[Event]) -> tuple[Event, ...]:
     """The events without starts that no end followed: what was in flight when the log broke off."""
     kept, ended = list[Event](), set[str]()
     for event in reversed(tuple(events)):
-        if isinstance(event, Replied | Verified | ActionFailed | PromptRefused):
+        if isinstance(event, Replied | Verified | ActionFailed | CallLost | PromptRefused):
             ended.add(event.key)
         elif isinstance(event, ActionStarted):
             if event.key not in ended:
@@ -81,12 +84,24 @@ def begin(job: JobStarted) -> State:
         spec = source_of(job.texts, function)
         nodes[target.function] = Node(agent=target.function, function=function, spec=spec)
     root = job.targets[0].function if job.targets else ""
-    return State(job=job, nodes=nodes, texts=job.texts, root=root, clock=job.time)
+    return _marked(State(job=job, nodes=nodes, texts=job.texts, root=root, clock=job.time), job)
 
 
 def fold(state: State, event: Event) -> State:
     """The state after one more event."""
-    state = _timed(state, event)
+    return _marked(_folded(_timed(state, event), event), event)
+
+
+def _marked(state: State, event: Event) -> State:
+    """The state with a new mark on the target that the event is about, or on all."""
+    roots, key = [target.function for target in state.job.targets], getattr(event, "key", "")
+    if key in state.keys and (action := state.keys[key].action).agent in state.nodes:
+        judged = isinstance(action, Ask) and action.step == "judge"
+        roots = roots if judged else [state.root_of(action.agent)]
+    return replace(state, marks={**state.marks, **dict.fromkeys(roots, object())})
+
+
+def _folded(state: State, event: Event) -> State:
     match event:
         case JobStarted():
             return begin(event)
@@ -100,8 +115,14 @@ def fold(state: State, event: Event) -> State:
             return _verified(state, event)
         case ActionFailed():
             return _close(_billed(state, event.key, event.usage), event.key, failed=event.message)
+        case CallLost():
+            known = state.keys[event.key]
+            lost = replace(known, lost=known.lost + 1)
+            return _put(_billed(state, event.key, event.usage), event.key, lost)
         case PromptRefused():
             return _too_long(state, event)
+        case LimitReached():
+            return replace(state, limit=event.reason)
         case JobEnded():
             return replace(state, ended=Stop(event.update.verdict or "failed", event.update.message))
         case JobRequested() | JobResumed() | Applied():
@@ -155,7 +176,7 @@ def _replied(state: State, event: Replied) -> State:
     try:
         return _taken(state, ask, node, event)
     except ReplyError as complaint:
-        return _malformed(state, event, progress, str(complaint))
+        return _malformed(state, event, progress, complaint)
     except CallFailed as error:
         return _close(state, event.key, failed=str(error))
 
@@ -187,7 +208,9 @@ def _decided(state: State, ask: Ask, event: Replied) -> State:
         case "plan":
             choices.plan(event.text, event.finish)
         case "intent":
-            choices.intent(event.text, event.finish)
+            node = state.nodes[ask.agent]
+            node = replace(node, role=choices.intent(event.text, event.finish).role)
+            state = replace(state, nodes={**state.nodes, ask.agent: node})
         case _:
             if choices.goes_on(event.text, event.finish):
                 state = afresh(state)
@@ -202,8 +225,10 @@ def _stubs(state: State, node: Node, event: Replied) -> Written:
     return Written("", helpers=stubs.definitions, imports=stubs.imports)
 
 
-def _malformed(state: State, event: Replied, progress: Progress, complaint: str) -> State:
-    attempts = (*progress.attempts, Attempt(event.text, complaint))
+def _malformed(state: State, event: Replied, progress: Progress, error: ReplyError) -> State:
+    complaint = str(error)
+    attempt = Attempt(event.text, complaint, isinstance(error, HelpersWrong))
+    attempts = (*progress.attempts, attempt)
     state = _put(state, event.key, replace(progress, attempts=attempts))
     if len(attempts) < FORMAT_TRIES:
         return state
@@ -241,6 +266,8 @@ def _verified(state: State, event: Verified) -> State:
         verify = state.keys[key].action
         assert isinstance(verify, Verify)  # noqa: S101 - as above
     report = state.report(key)
+    if verify.roots:
+        return _prove_together(state, key.removesuffix(judge.before_key("")))
     if report is None or verify.agent not in state.nodes:
         return state
     if verify.purpose == "candidate":
@@ -271,6 +298,17 @@ def _prove_best(state: State, root: str, final: str) -> State:
         best, proven=good and best.verdict == "passed", verdict=best.verdict if good else "failed"
     )
     return replace(state, best={**state.best, root: settled})
+
+
+def _prove_together(state: State, key: str) -> State:
+    """The best candidates of several targets, once all they may break was run with all of them in place."""
+    run = state.keys[key].action
+    assert isinstance(run, Verify)  # noqa: S101 - the key of a run
+    unknown, _ = judge.newly_red(state, key)
+    if unknown or judge.blamed(state, run):
+        return state
+    proven = {root: replace(state.best[root], proven=True) for root in run.roots}
+    return replace(state, best={**state.best, **proven})
 
 
 def _keep_best(state: State, scope: State, report: Report, author: str) -> State:

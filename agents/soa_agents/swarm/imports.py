@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -97,7 +97,8 @@ def single_imports(statement: ast.Import | ast.ImportFrom) -> tuple[str, ...]:
     return tuple(alone)
 
 
-def imported(text: str) -> dict[str, set[str]]:
+@lru_cache(maxsize=32)
+def imported(text: str) -> Mapping[str, Set[str]]:
     """What the module's top level already imports; for type checkers alone does not count."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for statement in top_level(text):

@@ -42,18 +42,21 @@ class StartJob:
     sandbox_consent: bool = False
     accept_unproven: bool = False  # go on although pytest collects nothing
     resume: bool = False  # go on with the interrupted job of this id, which the ledger knows
+    ray: str = ""  # the address of a Ray cluster whose nodes run the tests; "" for this machine
 
 
-def resumed(start: StartJob, model: ModelSettings, buffers: dict[str, str]) -> StartJob:
+def resumed(start: StartJob, model: ModelSettings, buffers: dict[str, str], ray: str = "") -> StartJob:
     """The same job, to go on with on the texts of now.
 
-    Its settings are its own but for where the model is asked, `model`: the key at hand belongs there.
+    Its settings are its own but for where the model is asked, `model`: the key at hand belongs there; and
+    where its tests run, `ray`: the cluster of before may be gone.
     """
     own = start.settings.model
     asked = replace(
         model, name=own.name or model.name, context_tokens=own.context_tokens, price=own.price or model.price
     )
-    return replace(start, buffers=buffers, settings=replace(start.settings, model=asked), resume=True)
+    settings = replace(start.settings, model=asked)
+    return replace(start, buffers=buffers, settings=settings, resume=True, ray=ray)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,10 @@ from soa_agents.patch import Patch
 from soa_agents.settings import state_folder
 from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.events import (
+    ActionFailed,
     ActionStarted,
     Applied,
+    CallLost,
     Event,
     JobEnded,
     JobRequested,
@@ -35,9 +37,9 @@ from soa_agents.swarm.events import (
 )
 from soa_agents.swarm.job import JobUpdate
 from soa_agents.swarm.lock import Lock, held
+from soa_agents.workspace.store import BUSY_SECONDS, write_ahead
 
 KEEP_SECONDS = 30 * 24 * 3600.0
-BUSY_SECONDS = 10.0  # that one process waits for another's write
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
@@ -103,7 +105,8 @@ class Ledger:
         with self._told():
             _make_private(path)
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            _write_ahead(self._db)
+            write_ahead(self._db)
+            self._db.execute("PRAGMA secure_delete = ON")
             self._db.executescript(_SCHEMA)
             before = (time.time() - KEEP_SECONDS,)
             old = self._db.execute("SELECT id FROM job WHERE touched < ?", before).fetchall()
@@ -113,6 +116,11 @@ class Ledger:
     def of(cls, root: Path) -> Ledger:
         """The ledger of a workspace folder, made when there is none."""
         return cls(path_of(root))
+
+    @property
+    def reports(self) -> Path:
+        """The folder in which reports of its jobs are kept, as long as the jobs are."""
+        return self.path.with_suffix(".reports")
 
     # -- writing
 
@@ -138,7 +146,7 @@ class Ledger:
 
     def _touch(self, job_id: str, event: Event) -> None:
         self._db.execute("UPDATE job SET touched = ? WHERE id = ?", (time.time(), job_id))
-        if not isinstance(event, JobEnded | JobResumed | Replied):
+        if not isinstance(event, JobEnded | JobResumed | Replied | CallLost | ActionFailed):
             return
         for (line,) in self._db.execute("SELECT last FROM job WHERE id = ?", (job_id,)).fetchall():
             row = (_line(_told(_update(line), event)), isinstance(event, JobEnded), job_id)
@@ -162,6 +170,8 @@ class Ledger:
                     self._db.executemany(statement, [(job_id,) for job_id in gone])
         for job_id in gone:
             self._lock_path(job_id).unlink(missing_ok=True)
+            for report in self.reports.glob(f"{job_id}.*"):
+                report.unlink(missing_ok=True)
         return len(gone)
 
     # -- reading
@@ -293,29 +303,14 @@ def _make_private(path: Path) -> None:
     path.touch(mode=0o600, exist_ok=True)
 
 
-def _write_ahead(db: sqlite3.Connection) -> None:
-    """Readers beside a writer. Nothing is lost when a process dies; a power cut may cost the last events."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError:  # made by two at once; here SQLite does not wait by itself
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.execute("PRAGMA secure_delete=ON")
-
-
-def _told(last: JobUpdate, event: JobEnded | JobResumed | Replied) -> JobUpdate:
+def _told(last: JobUpdate, event: JobEnded | JobResumed | Replied | CallLost | ActionFailed) -> JobUpdate:
     """The last `soa/job` of a job after one more event."""
     match event:
         case JobEnded():
             return event.update
         case JobResumed():
             return JobUpdate(last.job_id, last.kind, last.target, "running", usage=last.usage)
-        case Replied():
+        case Replied() | CallLost() | ActionFailed():
             return replace(last, usage=(last.usage or Usage()) + event.usage)
 
 

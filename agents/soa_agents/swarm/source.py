@@ -13,7 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from soa_agents.swarm.code import Def, definition, docstring_node, same_code
+from soa_agents.swarm.code import definition, docstring_node, same_code
+
+_HOLDERS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # of docstrings
+_TEXTS = (ast.Constant, ast.JoinedStr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,18 @@ def indented(source: str, prefix: str, unit: str) -> str:
     )
 
 
+def first_line(source: str) -> str:
+    """The first line of a definition's docstring; empty where it has none or cannot be read."""
+    try:
+        (function,) = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return ""
+    said = (
+        ast.get_docstring(function) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) else None
+    )
+    return said.strip().partition("\n")[0] if said else ""
+
+
 def words(source: str) -> frozenset[str]:
     """Every identifier-like word of `source`, strings and comments included."""
     return frozenset(re.findall(r"\w+", source))
@@ -182,12 +197,14 @@ def _joined(lines: Sequence[str]) -> str:
 @lru_cache(maxsize=16)  # every helper of a reply is cut out of the same text
 def _inside_strings(source: str) -> frozenset[int]:
     """Rows that begin inside a string literal which is no docstring."""
-    rows: set[int] = set()
+    every = tuple(ast.walk(ast.parse(source)))
     documented = {
-        node.lineno
-        for holder in ast.walk(ast.parse(source))
-        if isinstance(holder, Def | ast.ClassDef) and (node := docstring_node(holder))
+        node.lineno for holder in every if isinstance(holder, _HOLDERS) and (node := docstring_node(holder))
     }
+    spread = (each for each in every if isinstance(each, _TEXTS) and each.lineno != each.end_lineno)
+    if all(each.lineno in documented for each in spread):
+        return frozenset()  # nearly every reply: reading its tokens costs more than all else
+    rows: set[int] = set()
     opened: list[int] = []
     for token in _tokens(source):
         kind = tokenize.tok_name[token.type]
@@ -204,7 +221,7 @@ def _docstring_lines(source: str) -> dict[int, str]:
     """The rows inside docstrings, each with the white space before its docstring."""
     lines, rows = source.split("\n"), dict[int, str]()
     for holder in ast.walk(ast.parse(source)):
-        if isinstance(holder, Def | ast.ClassDef) and (node := docstring_node(holder)):
+        if isinstance(holder, _HOLDERS) and (node := docstring_node(holder)):
             start = lines[node.lineno - 1]
             margin = start[: len(start) - len(start.lstrip())]
             rows |= dict.fromkeys(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1), margin)

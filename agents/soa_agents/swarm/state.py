@@ -41,13 +41,22 @@ class Node:
         """Whether it belongs to the team of its parent's function, and has none of its own."""
         return self.parent == str(self.function)
 
+    @property
+    def serves_all(self) -> bool:
+        """Whether it works for the whole job and owns nothing: a planner, a judge."""
+        return self.is_member and not self.agent.startswith(str(self.function))
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A reply that broke its format, and what the model was told."""
+    """A reply that broke its format, and what the model was told.
+
+    With `of_helpers` the function itself was there, and only what came along with it was wrong.
+    """
 
     reply: str
     complaint: str
+    of_helpers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,12 @@ class Progress:
     revision: int = 0
     stale: int = 0  # how often a write came too late for its specification
     refused: int = 0  # how often its prompt was too long for the model
+    lost: int = 0  # how often it was sent and brought no whole reply
+
+    @property
+    def tries(self) -> int:
+        """How often it was begun and came to nothing yet."""
+        return len(self.attempts) + self.stale + self.refused + self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +112,15 @@ class State:
     longest: int = 0  # tokens of the longest reply
     root: str = ""
     ended: Stop | None = None
+    limit: str = ""  # the limit that lets nobody ask any more, as a sentence
     room: int = 0  # tokens of the model's context, where it proved smaller than it was said to be
     seconds: float = 0.0  # how long the job has run, interruptions left out
     clock: float = 0.0  # when that was counted last, in seconds since the epoch
+    ends: Mapping[str, frozenset[object]] = field(default_factory=dict)  # by target, of earlier cycles
+    # By target: one object until an event may be about it, then another. Two states in which a target has the
+    # same mark have the same nodes, keys and best candidate of it.
+    marks: Mapping[str, object] = field(default_factory=dict, compare=False)
+    beside: frozenset[str] = frozenset()  # in a scope: targets it does not need whose code is in `texts`
 
     def scope(self, root: str, texts: Mapping[str, str] | None = None) -> State:
         """The same state as a protocol sees it that works on `root` alone, on `texts`."""
@@ -116,10 +137,11 @@ class State:
 
     def family(self, agent: str) -> Iterator[Node]:
         """The agent and all below it, Mothers before their Children, in the order they were born."""
-        node = self.nodes[agent]
-        yield node
-        for child in node.children:
-            yield from self.family(child)
+        pending = [agent]
+        while pending:
+            node = self.nodes[pending.pop()]
+            yield node
+            pending += reversed(node.children)
 
     def root_of(self, agent: str) -> str:
         """The target that the agent works for."""
@@ -130,6 +152,12 @@ class State:
     def root_for(self, ask: Ask) -> str:
         """The target that a call is for, also where its agent joins with it."""
         return self.root_of(ask.agent if ask.agent in self.nodes else ask.target)
+
+    def is_written(self, root: str) -> bool:
+        """Whether agents have code for the target that nothing speaks against; one that passes as it is has
+        none, whatever they tried before."""
+        best = self.best.get(root)
+        return best is not None and best.verdict != "failed"
 
     def owned(self, root: str) -> frozenset[str]:
         """The FunctionIds, as text, of all functions that the root's family owns."""

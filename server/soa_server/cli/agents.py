@@ -24,6 +24,8 @@ from soa_server.cli.options import Workspace, workspace
 
 MARKS = {"stub": "◦ stub", "passing": "✓", "failing": "✗ failing", "untested": "? untested", "unknown": ""}
 
+LEFT_OUT = "Left out: calls on values whose class no name, import or annotation in the text tells."
+
 EXAMPLES = """\b
 Examples:
   soa agents                        everything, by file
@@ -41,7 +43,8 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
     """Print the functions of the workspace as agents: whose children they are, and how they stand.
 
     Nothing is executed without --failing: tests are those that use a function, as read from the files, or
-    were seen to run it.
+    were seen to run it. Calls are followed through imports, self and annotated names; on a value whose class
+    the text does not name they are left out.
     """
     here = workspace()
     wanted = {name for name, on in (("stub", stubs), ("failing", failing)) if on}
@@ -57,6 +60,7 @@ def command(path: str, stubs: bool, failing: bool, as_json: bool) -> None:
         for line in _lines(list(members)):
             out.print(show.coloured(line))
     out.print(Text(_counts(agents)))
+    out.print(Text(LEFT_OUT, "dim"))
 
 
 def _agents(here: Workspace) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from soa_agents.verify.interpreter import find
 from soa_agents.verify.ladder import Ladder
 from soa_agents.workspace.snapshot import is_test_file
 
+from soa_server.cli import exits
+
 _SECONDS = 10.0  # one test's time limit while measuring
 _AT_ONCE = 2  # candidates that are compared at a time
 
@@ -33,7 +35,7 @@ _AT_ONCE = 2  # candidates that are compared at a time
 @click.option(
     "--pairs", default=50, help="Verdicts to compare with a cold run, a project.", show_default=True
 )
-@click.option("--timings", default=30, help="Candidates to time, a project.", show_default=True)
+@click.option("--timings", default=60, help="Candidates to time, a project.", show_default=True)
 @click.option("--files", default=6, help="Test files to take part, a project.", show_default=True)
 @click.option("--seconds", default=600.0, help="When to stop comparing, a project.", show_default=True)
 @click.option("--test-file", "named", multiple=True, help="Take these test files instead.")
@@ -95,13 +97,17 @@ class _Bench:
         self.ladder = Ladder(self.cold, idle=16)
 
     async def run(self, pairs: int, timings: int, seconds: float) -> None:
-        """Everything, into `kept`."""
+        """Everything, into `kept`; says on the way what takes its time."""
+        exits.say(f"{self.root.name}: running {len(self.files)} test files, to see what they run")
         among = await measure.subjects(self.cold, self.files)
         if not among:
             raise click.ClickException(f"No test of {self.root} passes and runs a function of it.")
         try:
             if timings:
+                exits.say(f"{self.root.name}: timing {timings} candidates beside plain pytest")
                 await self._time(among, timings)
+            if pairs:
+                exits.say(f"{self.root.name}: comparing {pairs} verdicts with cold runs")
             await self._compare(among, pairs, seconds)
         finally:
             await self.ladder.close()

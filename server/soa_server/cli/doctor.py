@@ -20,6 +20,7 @@ from soa_agents.workspace.snapshot import Snapshot, open_folders, read_text
 
 from soa_server.cli import show, words
 from soa_server.cli.options import Workspace, workspace
+from soa_server.settings import user_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +199,17 @@ async def _state(here: Workspace) -> tuple[Finding, ...]:
     return (Finding("state", f"Jobs are recorded in {_from_home(folder)}."),)
 
 
+async def _settings(here: Workspace) -> tuple[Finding, ...]:
+    place = user_file()
+    shown = _from_home(place)
+    if place.exists():
+        return (Finding("settings", f"Your own settings are read from {shown}."),)
+    return (Finding("settings", f"You have none of your own; they would be read from {shown}.", None),)
+
+
 def _from_home(folder: Path) -> str:
     home = Path.home()
     return f"~/{folder.relative_to(home).as_posix()}" if folder.is_relative_to(home) else str(folder)
 
 
-CHECKS: tuple[Check, ...] = (_model, _local, _interpreter, _sandbox, _git, _files, _state)
+CHECKS: tuple[Check, ...] = (_model, _local, _interpreter, _sandbox, _git, _files, _settings, _state)

@@ -14,8 +14,8 @@ from rich.text import Text
 from soa_agents.swarm.ledger import Entry, Ledger, path_of
 
 from soa_server.cli import board as boards
-from soa_server.cli import exits, show, words
-from soa_server.cli.options import workspace
+from soa_server.cli import exits, reports, show, words
+from soa_server.cli.options import REPORT, report_file, workspace
 from soa_server.cli.past import job_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ EXAMPLES = """\b
 Examples:
   soa history                  what was generated here in the last 30 days
   soa history 3f2a             one job, by the beginning of its id: its agents, what each round changed
+  soa history 3f2a --report a.html   the same as a page with charts
   soa history --json           for a script
   soa history --clear          forget every job that is not running
 """
@@ -36,18 +37,25 @@ Examples:
 @click.command(epilog=EXAMPLES, short_help="Show the jobs of this workspace.")
 @click.argument("job", default="", metavar="[JOB]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+@click.option("--report", metavar="FILE", help=REPORT)
 @click.option("--clear", is_flag=True, help="Forget every job that is not running, prompts and replies too.")
-def command(job: str, as_json: bool, clear: bool) -> None:
+def command(job: str, as_json: bool, report: str | None, clear: bool) -> None:
     """Print the jobs of this workspace, the newest first; with JOB the agents of one and their revisions.
 
     Jobs are kept for 30 days, with prompts, replies and test reports, in a file that only you can read.
     """
     root = workspace().root
-    if clear and (job or as_json):
+    if clear and (job or as_json or report):
         raise click.UsageError("--clear stands alone: it forgets all jobs.")
+    if report and not job:
+        raise click.UsageError("--report is about one job: name it.")
     if job:
+        file = report_file(report)
         with job_of(root, job) as (ledger, entry):
-            _one(ledger, entry, as_json)
+            if file:
+                exits.say(reports.write(ledger, entry.id, file))
+            else:
+                _one(ledger, entry, as_json)
         return
     if not path_of(root).exists():  # looking makes no ledger
         _nothing(as_json)

@@ -16,7 +16,7 @@ from soa_agents.errors import SoaError
 from soa_agents.swarm.job import AgentUpdate, JobKind, JobResult, JobUpdate, StartJob
 from soa_agents.swarm.ledger import note_end
 
-from soa_server.cli import exits, place, show, words, write
+from soa_server.cli import exits, place, reports, show, words, write
 from soa_server.cli.options import Output, Workspace
 
 
@@ -52,6 +52,7 @@ def new_job(workspace: Workspace, kind: JobKind, targets: Sequence[str]) -> Star
         settings=workspace.settings,
         buffers={},
         sandbox_consent=workspace.sandbox_consent,
+        ray=workspace.ray,
     )
 
 
@@ -63,6 +64,8 @@ async def _engine(start: StartJob, key: str | None, progress: show.Progress) -> 
             progress.agent(update)
         elif isinstance(update, Note):
             progress.note(update.message)
+        elif update.usage is not None:
+            progress.spent(update.usage)
 
     cancelled = asyncio.Event()
     with _first_interrupt_sets(cancelled):
@@ -104,7 +107,7 @@ def finish(workspace: Workspace, output: Output, result: JobResult, agents: int)
     if output.json:
         click.echo(json.dumps(_payload(result.update, diff), ensure_ascii=False))
     exits.say(words.ending(result.update, agents))
-    for sentence in (_kept(result, diff), written):
+    for sentence in (_kept(result, diff), written, reports.of_job(workspace.root, result, output.report)):
         if sentence:
             exits.say(sentence)
     return result.exit_code
@@ -123,7 +126,8 @@ def _kept(result: JobResult, diff: str) -> str:
         return f"It passes its tests but may fool them: {lines}. Read it before you use it."
     if diff and result.update.state in ("failed", "cancelled") and result.offer != "apply":
         return "The diff above is the best so far; it is not proven and was not written."
-    if result.update.state == "failed" and result.update.verdict is None and result.update.usage:
+    used = result.update.usage
+    if result.update.state == "failed" and result.update.verdict is None and used and used.calls:
         return f"Its replies are kept; go on with soa resume {result.update.job_id[:12]} when that is mended."
     if not diff and result.update.state == "cancelled":
         return "No candidate had been tested yet, so there is no diff; nothing was written."

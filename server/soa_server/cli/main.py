@@ -1,72 +1,34 @@
-"""`soa`: the table of commands, each in a module of its own that is loaded when it is named."""
+"""The entry points: `soa`, and `soa-language-server` for `soa serve`."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
-from importlib import import_module
 
-import click
-
-from soa_server.cli import exits
-
-COMMANDS = (
-    *("generate", "fix", "stubs", "agents", "explain"),
-    *("history", "resume", "undo"),
-    *("demo", "doctor", "serve", "bench"),
-)
-
-EXAMPLES = """\b
-Examples:
-  soa demo                                      see it work, without a key
-  soa doctor                                    what is found here, what is missing
-  soa generate billing/invoice.py::total_due    write a stub, print the diff
-  soa generate --apply app.py::Cart.total       write it into the file
-  soa fix                                       repair what fails in this workspace
-  soa agents --stubs                            what is still to be written
-  soa history                                   what was generated, what was interrupted
-
-Exit codes: 0 done · 1 not proven or refused · 2 wrong usage · 3 no model · 130 cancelled
-"""
-
-
-class Commands(click.Group):
-    """The commands of the table; what they raise ends as one sentence and an exit code."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"soa_server.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command and leave by the exit code of the way it ended."""
-        with exits.as_sentences():
-            return super().invoke(ctx)
-
-
-@click.command(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="soa-language-server", prog_name="soa")
-def soa() -> None:
-    """Write Python functions with Mother and Child agents, proven by the workspace's own tests.
-
-    A function is named PATH::NAME, like billing/invoice.py::total_due or app.py::Cart.total. The workspace
-    is the nearest folder above the current one with a .git or a pyproject.toml, else the current one.
-    """
+_OVER_STDIO = (["serve"], ["serve", "--stdio"])  # how editors start the server
 
 
 def main() -> None:
     """Run `soa` with the process's arguments."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text streams in a real process
-    soa(prog_name="soa")
+    run(sys.argv[1:])
 
 
 def serve_main() -> None:
     """`soa-language-server`: the same as `soa serve`."""
-    soa(prog_name="soa", args=["serve", *sys.argv[1:]])
+    run(["serve", *sys.argv[1:]])
+
+
+def run(arguments: list[str]) -> None:
+    """Run one command, and leave the process by its exit code."""
+    if arguments in _OVER_STDIO:  # an editor waits, and there is nothing to parse
+        from soa_server.lsp.serve import serve_stdio
+
+        sys.exit(serve_stdio())
+    from soa_server.cli.table import soa
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # text streams in a real process
+    # At its end Python looks for cycles in all that was loaded: a second after Ctrl-C on a busy machine.
+    atexit.register(gc.freeze)
+    soa(prog_name="soa", args=arguments)

@@ -34,6 +34,7 @@ class Workspace:
     here: Path
     settings: Settings
     sandbox_consent: bool
+    ray: str = ""  # the address of a cluster that runs the tests
 
     @property
     def key(self) -> str | None:
@@ -49,6 +50,10 @@ class Output:
     untested: bool
     branch: str | None
     json: bool
+    report: Path | None = None
+
+
+REPORT = "Write what came of each function to FILE: .html with charts, or .md."
 
 
 def result_options(command: Command) -> Command:
@@ -59,10 +64,16 @@ def result_options(command: Command) -> Command:
             click.option("--untested", is_flag=True, help="With --apply: write it though no test runs it."),
             click.option("--branch", metavar="NAME", help="Commit the result to a new branch NAME instead."),
             click.option("--json", is_flag=True, help="Print one JSON object on stdout and nothing else."),
+            click.option("--report", metavar="FILE", help=REPORT),
         )
     ):
         command = option(command)
     return command
+
+
+ray_option = click.option(
+    "--ray", metavar="ADDRESS", help="Run tests on the nodes of a Ray cluster: its head's HOST:PORT, or auto."
+)
 
 
 def job_options(command: Command) -> Command:
@@ -82,6 +93,7 @@ def job_options(command: Command) -> Command:
                 type=click.Choice(["strict", "scrubbed"]),
                 help="scrubbed: run tests without a sandbox, only with an emptied environment.",
             ),
+            ray_option,
         )
     ):
         command = option(command)
@@ -109,7 +121,7 @@ def workspace(options: Mapping[str, Any] | None = None) -> Workspace:
     )
     for problem in resolved.problems:
         exits.say(problem.sentence)
-    return Workspace(root, here, resolved.settings, resolved.sandbox_consent)
+    return Workspace(root, here, resolved.settings, resolved.sandbox_consent, given.get("ray", ""))
 
 
 def output(options: Mapping[str, Any]) -> Output:
@@ -118,4 +130,15 @@ def output(options: Mapping[str, Any]) -> Output:
         raise UsageError("--apply and --branch exclude each other: one writes the files, the other a branch.")
     if options["untested"] and not (options["apply"] or options["branch"]):
         raise UsageError("--untested says what to write, so it needs --apply or --branch NAME.")
-    return Output(options["apply"], options["untested"], options["branch"], options["json"])
+    report = report_file(options["report"])
+    return Output(options["apply"], options["untested"], options["branch"], options["json"], report)
+
+
+def report_file(name: str | None) -> Path | None:
+    """The file of `--report`. Raises `UsageError` for one that is neither a page nor Markdown."""
+    if name is None:
+        return None
+    path = Path.cwd() / name
+    if path.suffix.lower() not in (".md", ".html", ".htm") or not path.parent.is_dir():
+        raise UsageError(f"--report {name}: name a .html or .md file in a folder that is there.")
+    return path

@@ -11,7 +11,7 @@ from soa_agents.swarm.events import JobRequested
 from soa_agents.swarm.job import StartJob, resumed
 
 from soa_server.cli import jobs
-from soa_server.cli.options import Workspace, output, result_options, workspace
+from soa_server.cli.options import Workspace, output, ray_option, result_options, workspace
 from soa_server.cli.past import job_of
 
 EXAMPLES = """\b
@@ -24,17 +24,18 @@ Examples:
 
 @click.command(epilog=EXAMPLES, short_help="Go on with an interrupted job.")
 @click.argument("job")
+@ray_option
 @result_options
 def command(job: str, **options: Any) -> None:
     """Go on with a job whose process was ended before the job was.
 
     Replies that came before are not asked for again; what was in flight is. The job keeps its own settings
-    and limits; the model is asked where the settings of now say. It is refused when a file that it may write
-    has changed meanwhile.
+    and limits; the model is asked where the settings of now say, and tests run where --ray says, or here. It
+    is refused when a file that it may write has changed meanwhile.
     """
     out = output(options)
-    here = workspace()
-    start = resumed(_asked_for(here, job), here.settings.model, {})
+    here = workspace({"ray": options["ray"]})
+    start = resumed(_asked_for(here, job), here.settings.model, {}, here.ray)
     sys.exit(jobs.run_start(here, start, here.key, out))
 
 

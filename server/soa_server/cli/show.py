@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+from soa_agents.models.port import Usage
 from soa_agents.swarm.job import AgentUpdate
 
 from soa_server.cli import board as boards
+from soa_server.cli import words
 from soa_server.cli.board import Board
+
+MANY = 8  # functions of a job that are shown as a whole tree
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -42,16 +47,19 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 class Progress:
     """The agents of a running job as they are heard of.
 
-    On a terminal the tree redraws in place. When piped there is a line for every step that ended or, with
-    `whole`, the finished tree alone.
+    On a terminal the tree redraws in place; of a job of many functions those at work and a line of counts.
+    When piped there is a line for every step that ended, of many functions one whenever another passes its
+    tests, or, with `whole`, the finished tree alone.
     """
 
     def __init__(self, out: Console, indent: str = "", *, whole: bool = False) -> None:
         self.board = Board()
+        self._passing = 0
         self._lines = not out.is_terminal and not whole
         self._out = out
         self._indent = indent
         self._note = ""
+        self._began, self._usage = time.monotonic(), Usage()
         live = Live(get_renderable=self._tree, console=out, refresh_per_second=8, redirect_stdout=False)
         self._live: AbstractContextManager[object] = live if out.is_terminal else nullcontext()
 
@@ -73,6 +81,13 @@ class Progress:
         told = boards.way(before) if before else ""
         if self._lines and boards.way(now) != told and not boards.way(now).endswith("…"):
             self._out.print(Text(f"{self._indent}{now.name}   {now.role.title()}   {boards.way(now)}"))
+        if self._lines and self._many and (counts := boards.counts(self.board)).passing != self._passing:
+            self._passing = counts.passing
+            self._out.print(Text(f"{self._indent}{self._summary(counts)}"))
+
+    def spent(self, usage: Usage) -> None:
+        """What the job has used by now."""
+        self._usage = usage
 
     def note(self, message: str) -> None:
         """What the job is doing now."""
@@ -80,8 +95,28 @@ class Progress:
             self._out.print(Text(f"{self._indent}{message}"))
         self._note = message
 
+    @property
+    def _many(self) -> bool:
+        return boards.counts(self.board).functions > MANY
+
+    def _summary(self, counts: boards.Counts) -> str:
+        """`12 of 30 functions pass, 3 are written, 2 tested   45 calls · 120k tokens   4 min 10 s`."""
+        now = f"{counts.passing} of {counts.functions} functions pass"
+        now += f", {counts.writing} being written" if counts.writing else ""
+        now += f", {counts.testing} being tested" if counts.testing else ""
+        used = words.spent(self._usage, 0, " · ")
+        return f"{now}   {used}   {words.duration(time.monotonic() - self._began)}"
+
     def _tree(self) -> Text:
-        rows = [self._indent + line for line in boards.lines(self.board)]
+        many = self._many
+        shown_board = boards.active(self.board) if many else self.board
+        lines = boards.lines(shown_board)
+        if many:
+            room = max(3, self._out.height - 4)
+            more = len(lines) - room
+            lines = [*lines[:room], *([f"and {more} more"] if more > 0 else [])]
+            lines.append(self._summary(boards.counts(self.board)))
+        rows = [self._indent + line for line in lines]
         shown = Text("\n").join(coloured(row) for row in rows)
         if self._note:
             shown.append(("\n" if rows else "") + self._indent + self._note, "dim")

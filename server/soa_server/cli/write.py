@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from soa_agents.errors import Refused, TargetChanged
 from soa_agents.patch import Patch
 from soa_agents.swarm.job import JobResult
 from soa_agents.swarm.ledger import note_applied
-from soa_agents.workspace.repository import commit_branch
+from soa_agents.workspace.repository import Commit, commit_branch
 from soa_agents.workspace.snapshot import Snapshot, encode_like, read_text, write_text
 
 from soa_server.cli.options import Output
@@ -68,9 +68,22 @@ def back(snapshot: Snapshot, patch: Patch, texts: Mapping[str, str]) -> str:
 def _branch(root: Path, name: str, job: JobResult) -> str:
     before = job.texts or {}
     _check(root, before, job.patch)
-    contents = {path: encode_like(root / path, text) for path, text in job.patch.apply(before).items()}
-    commit = commit_branch(root, name, contents, f"SoA: {job.update.kind} {job.update.target}")
-    return f"Committed to the new branch {name} ({commit[:10]}); your files are as they were."
+    commits = list(_commits(root, job))
+    commit = commit_branch(root, name, commits)
+    made = f"{len(commits)} commits, one a function" if len(commits) > 1 else commit[:10]
+    return f"Committed to the new branch {name} ({made}); your files are as they were."
+
+
+def _commits(root: Path, job: JobResult) -> Iterator[Commit]:
+    """One commit a function, each with the files that it changes."""
+    before = job.texts or {}
+    known, kind = dict(before), "generate" if job.update.kind == "implementFile" else job.update.kind
+    for function, part in job.patch.by_function():
+        texts = part.apply(before)
+        changed = {path: text for path, text in texts.items() if text != known.get(path)}
+        known |= changed
+        contents = {path: encode_like(root / path, text) for path, text in changed.items()}
+        yield Commit(f"SoA: {kind} {function or job.update.target}", contents)
 
 
 def _check(root: Path, before: Mapping[str, str], patch: Patch) -> None:

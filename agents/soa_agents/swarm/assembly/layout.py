@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from soa_agents.patch import Edit, Group, make_edit
@@ -135,6 +136,7 @@ class File:
         return lead + joined + self.newline
 
 
+@lru_cache(maxsize=8)
 def file_of(path: str, text: str) -> File:
     """The file of that text, its habits looked at."""
     found = functions(path, text)

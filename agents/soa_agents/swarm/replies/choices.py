@@ -57,7 +57,8 @@ def plan(text: str, finish: str = "stop") -> Plan:
         tuple((_number(row), _word(row, "role")) for row in _rows(data, "roles")),
     )
     named = all(task.function for task in found.tasks) and all(each.scope for each in found.planners)
-    if not named or not (found.tasks or found.planners or found.roles):
+    nothing = data.get("tasks") == [] and "roles" not in data  # also an answer: nothing need be said
+    if not named or not (found.tasks or found.planners or found.roles or nothing):
         raise ReplyError(f"Your JSON hands out nothing that can be begun. Send one json block: {shape}.")
     return found
 

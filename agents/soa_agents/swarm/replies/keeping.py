@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from soa_agents.errors import ReplyError
+from soa_agents.errors import HelpersWrong
 from soa_agents.swarm.code import Definition, Written, definition, docstring_node
 from soa_agents.swarm.imports import bindings, imported, meanings
 from soa_agents.swarm.replies.gathering import Found
@@ -54,16 +54,16 @@ def _check_helper(helper: Definition, found: Found, expect: Expect) -> None:
     name = helper.qualname
     if name not in expect.mine:
         if name in found.standing:
-            raise ReplyError(f"`{name}` exists in this module already. Give your helper another name.")
+            raise HelpersWrong(f"`{name}` exists in this module already. Give your helper another name.")
         _check_free(name, expect)
     node = definition(helper.source)
     if helper.is_stub and not expect.helpers_allowed:
-        raise ReplyError(
+        raise HelpersWrong(
             f"Your helper `{name}` is a stub, and nobody else will write it. Give it a body, or do its work "
             f"in `{expect.function.qualname}`."
         )
     if helper.is_stub and docstring_node(node) is None:
-        raise ReplyError(
+        raise HelpersWrong(
             f"Your helper `{name}` is a stub without a docstring. Say in one what it takes and returns."
         )
     check_whole(name, node, helper.source, expect.mine.get(name, ""))
@@ -71,7 +71,7 @@ def _check_helper(helper: Definition, found: Found, expect: Expect) -> None:
 
 def _check_free(name: str, expect: Expect) -> None:
     if name in expect.taken or hasattr(builtins, name):
-        raise ReplyError(
+        raise HelpersWrong(
             f"The name `{name}` is already taken. Choose another name and send everything again."
         )
 
@@ -91,7 +91,7 @@ def _needed_imports(
         known = found.standing.get(name, [])
         submodule = isinstance(node, ast.Import) and all(isinstance(each, ast.Import) for each in known)
         if known and not submodule and not any(meanings(each).get(name) == meaning for each in known):
-            raise ReplyError(
+            raise HelpersWrong(
                 f"`{name}` means something else in this module. Write `{source}` with `as` another name "
                 "and send everything again."
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tree_sitter import Node
 
@@ -48,6 +49,7 @@ def bindings(syntax: Syntax) -> tuple[Binding, ...]:
     return tuple(each for each in found if not all(_is_special(name) for name in each.names))
 
 
+@lru_cache(maxsize=512)
 def words(text: str) -> frozenset[str]:
     """The identifiers in a text."""
     return frozenset(re.findall(r"[^\W\d]\w*", text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from soa_agents.swarm.views.skim import Skim
 
@@ -20,8 +21,11 @@ def style(file: Skim, beside: Iterable[Skim] = ()) -> str:
     Of a file without functions it is what a file `beside` it does, the first that has several.
     """
     model = file if file.functions else next((f for f in beside if len(f.functions) > 1), None)
-    if model is None:
-        return ""
+    return _habits(model) if model else ""
+
+
+@lru_cache(maxsize=64)  # every agent of a file is told the same
+def _habits(model: Skim) -> str:
     said = [_indentation(model.text), _quotes(model.text), _hints(model), _docstrings(model), _imports(model)]
     return "; ".join(s for s in said if s)
 

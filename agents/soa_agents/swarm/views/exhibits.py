@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from soa_agents.swarm.views.bindings import words
 from soa_agents.swarm.views.lookup import find_class
@@ -74,9 +75,9 @@ def tests_of(
     `listed` are node ids known beforehand; `reports` say which tests ran it and which of them failed. What
     fails in `told`, the report that is shown, is quoted in any case.
     """
-    found = _found(focus, texts, listed, reports)
     complaints = {r.nodeid for r in told.tests if not r.passed and r.outcome != "skipped"} if told else set()
     ids = {test_id(n) for n in complaints}
+    found = _found(focus, texts, listed, reports, ids)
     reported = {s.function.id for test, s in found.items() if test in ids}
     tests = _merged(found.values())
     naming = [s for s in tests if _names(focus, s)]
@@ -94,6 +95,7 @@ def tests_of(
     return Exhibits(tuple(quoted), frozenset(reported), rest)
 
 
+@lru_cache(maxsize=4096)  # of every test of a report, for every function
 def test_id(nodeid: str) -> FunctionId:
     """The function behind a pytest node id, whatever its parameters."""
     path, _, rest = nodeid.partition("::")
@@ -131,16 +133,23 @@ def relevant(report: Report, baseline: Report, functions: frozenset[FunctionId])
 
 
 def _found(
-    focus: Focus, texts: Mapping[str, str], listed: Iterable[str], reports: Iterable[Report]
+    focus: Focus,
+    texts: Mapping[str, str],
+    listed: Iterable[str],
+    reports: Iterable[Report],
+    ids: Container[FunctionId],
 ) -> dict[FunctionId, Shown]:
-    """The tests by their id: those of the reports that ran the function or failed, and the listed ones."""
+    """The tests by their id: the listed ones, and those of the reports that ran the function, or that failed
+    and may name it or are among the `ids`."""
     results: dict[FunctionId, TestResult] = {}
     for report in reports:
         for result in report.tests:
             known = results.get(test_id(result.nodeid))
             if known is None or _weight(result) > _weight(known):
                 results[test_id(result.nodeid)] = result
-    ran = [test for test, result in results.items() if focus.function in result.ran or _weight(result) == 2]
+    may_name = _may_name(focus, results, texts)
+    told = {t for t, r in results.items() if _weight(r) == 2 and (t in ids or t in may_name)}
+    ran = [test for test, result in results.items() if focus.function in result.ran or test in told]
     found = {}
     for test in dict.fromkeys([*map(test_id, listed), *ran]):
         if shown := _shown(test, texts):
@@ -251,10 +260,20 @@ def _inherited_by(shown: Shown, others: list[Shown]) -> bool:
 
 def _names(focus: Focus, shown: Shown) -> bool:
     """Whether the test spells the function's name, or its class's where Python itself calls the method."""
+    return _spelled(focus) in words(shown.source)
+
+
+def _may_name(focus: Focus, tests: Collection[FunctionId], texts: Mapping[str, str]) -> set[FunctionId]:
+    """Those of which `_names` is worth asking: that of a method may stand in another file."""
+    name, files = _spelled(focus), {test.path for test in tests}
+    naming = {path for path in files if name in texts.get(path, "")}
+    return {test for test in tests if test.path in naming or "." in test.qualname}
+
+
+def _spelled(focus: Focus) -> str:
     name = focus.function.name
-    if name.startswith("__") and name.endswith("__") and focus.owner:
-        name = focus.owner.rpartition(".")[2]
-    return re.search(rf"\b{re.escape(name)}\b", shown.source) is not None
+    special = name.startswith("__") and name.endswith("__")
+    return focus.owner.rpartition(".")[2] if special and focus.owner else name
 
 
 def _size(shown: Shown) -> int:

@@ -75,6 +75,7 @@ class Focus:
         return len(name_parts(name) & name_parts(self.function.name))
 
 
+@lru_cache(maxsize=512)
 def called_in(text: str) -> frozenset[str]:
     """The names that a text calls, or sets in backticks."""
     quoted = " ".join(re.findall(r"`+([^`\n]+)`+", text))
@@ -195,12 +196,13 @@ def _name(item: Function | Class) -> str:
 
 
 def listed(focus: Focus, file: Skim, item: Function | Class, whole: bool = False, note: str = "") -> str:
-    """A function or class in brief, or a function whole but for the length of its docstring."""
+    """A function or class in brief, or a written function whole but for the length of its docstring."""
     if isinstance(item, Class):
         return _class_in_a_line(file, item, note)
-    if whole:
+    unwritten = item.id in focus.unwritten
+    if whole and not unwritten:
         return code_in_short(file.text, item)
-    return brief(file.text, item, unwritten=item.id in focus.unwritten, note=note)
+    return brief(file.text, item, unwritten, note)
 
 
 def _class_in_a_line(file: Skim, item: Class, note: str = "") -> str:

@@ -110,14 +110,13 @@ class Subject:
         old = self._old()
         known = [self.node.spec, old, *(t.source for t in self.tests.quoted[:40])]
         known += [self.mother.written.source] if self.mother and self.mother.written else []
-        unwritten = {FunctionId.parse(i) for reach in self.state.job.stubs.values() for i in reach.values()}
         return Focus(
             self.function,
             self.file,
-            words("\n".join([*known, self.ask.target])),
-            material.called_in("\n".join(known)),
+            frozenset[str]().union(*map(words, (*known, self.ask.target))),
+            frozenset[str]().union(*map(material.called_in, known)),
             old,
-            frozenset(unwritten),
+            self.state.job.unwritten,
             self._along(),
         )
 

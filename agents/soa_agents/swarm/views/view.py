@@ -43,7 +43,8 @@ class View:
     in_class: bool = False
     helpers_as_stubs: bool = False  # parts may be left to other authors
     has_examples: bool = False
-    chooses_role: bool = False  # a member of a team, who contributes what she will
+    in_team: bool = False  # one of several who write the function, each in a role of her own
+    chooses_role: bool = False  # the role is hers to choose
     notes: str = ""
     header: str = ""
     types: str = ""
@@ -68,7 +69,7 @@ class View:
     import_line: str = ""
 
 
-_SECTIONS = tuple(f.name for f in fields(View)[15:])
+_SECTIONS = tuple(f.name for f in fields(View)[16:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +116,27 @@ class Viewer:
         attempts = progress.attempts[-2:] if progress else ()
         room = self._budget(state) // 6
         said = [(_shortened(a.reply, room * 3), a.complaint) for a in attempts]
-        view = self.view(state, ask, sum(tokens(r) + tokens(c) for r, c in said))
-        messages = list(loader.render(ask.step, view))
+        view, messages = self._rendered(state, ask, sum(tokens(r) + tokens(c) for r, c in said))
         for reply, complaint in said:
-            messages += [Message("assistant", reply), loader.render_retry(view, complaint)]
-        return Prompt(tuple(messages), ask.target, ask.step)
+            messages += (Message("assistant", reply), loader.render_retry(view, complaint))
+        return Prompt(messages, ask.target, ask.step, ask.key)
 
-    def view(self, state: State, ask: Ask, taken: int = 0) -> View:
-        """What `ask` may see in this state; `taken` tokens are needed for something else."""
+    def view(self, state: State, ask: Ask) -> View:
+        """What `ask` may see in this state."""
+        return self._rendered(state, ask)[0]
+
+    def _rendered(self, state: State, ask: Ask, taken: int = 0) -> tuple[View, tuple[Message, ...]]:
+        """The view and its messages; `taken` tokens of the prompt are needed for something else."""
         subject = Subject(self, state, ask)
-        bare = _bare(subject, self)
-        fixed = sum(tokens(m.content) for m in loader.render(ask.step, bare))
-        texts = fit(subject.sections(), max(_LEAST, self._budget(state) - taken - fixed))
-        return replace(bare, **texts)  # type: ignore[arg-type]  # the keys are names of text sections
+        bare, sections = _bare(subject, self), subject.sections()
+        room = self._budget(state) - taken
+        view = _with_texts(bare, {section.name: section.text for section in sections})
+        messages = loader.render(ask.step, view)
+        if _size(messages) > room:
+            fixed = _size(loader.render(ask.step, bare))
+            view = _with_texts(bare, fit(sections, max(_LEAST, room - fixed)))
+            messages = loader.render(ask.step, view)
+        return view, messages
 
     def _budget(self, state: State) -> int:
         """Tokens of a prompt: the model's context less the room for its reply."""
@@ -153,8 +162,17 @@ def _bare(subject: Subject, viewer: Viewer) -> View:
         in_class=subject.file.class_named(subject.function.qualname) is not None,
         helpers_as_stubs=subject.node.depth < subject.state.job.limits.depth,
         has_examples=">>>" in subject.node.spec,
-        chooses_role=subject.node.is_member,
+        in_team=subject.node.is_member,
+        chooses_role=subject.node.is_member and not subject.ask.role,
     )
+
+
+def _with_texts(bare: View, texts: Mapping[str, str]) -> View:
+    return replace(bare, **texts)  # type: ignore[arg-type]  # the keys are names of text sections
+
+
+def _size(messages: Iterable[Message]) -> int:
+    return sum(tokens(message.content) for message in messages)
 
 
 def _shortened(reply: str, limit: int) -> str:
