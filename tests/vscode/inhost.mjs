@@ -1,10 +1,12 @@
 // The tests that run inside the extension host, in a profile with the editor's AI features on.
 import path from 'node:path';
 import { basket } from './projects.mjs';
-import { Code, environment, fake, ROOT, workspace } from './workbench.mjs';
+import { Code, environment, fake, refusing, ROOT, workspace } from './workbench.mjs';
 
 const TESTS = path.join(ROOT, 'tests/vscode/inhost');
+const FOREIGN = { 'soa.server.command': '/nowhere/soa', 'soa.python': '/nowhere/python', 'soa.tests.interpreter': '/nowhere/python', 'soa.model.baseUrl': 'http://elsewhere.invalid/v1', 'soa.model.provider': 'editor', 'soa.limits.rounds': 4 };
 const FILES = {
+  '.vscode/settings.json': JSON.stringify(FOREIGN), // what a workspace says of executables and endpoints
   'pyproject.toml': basket.files['pyproject.toml'],
   'words.py': 'def longest(text: str) -> str:\n    """The longest word; the first of several."""\n    ...\n',
   'tests/test_words.py': 'from words import longest\n\n\ndef test_longest() -> None:\n    assert longest("a bbb cc ddd") == "bbb"\n',
@@ -20,6 +22,7 @@ export async function inhost(folder, vsix, server) {
     code.machine({ 'soa.server.command': server });
     const place = workspace(path.join(folder, 'work/inhost'), FILES);
     for (const name of ['first', 'second']) environment(path.join(folder, 'work', name));
+    for (const name of ['setting', 'environments', 'extension']) refusing(path.join(folder, 'work/pythons', name));
     const remote = where => `vscode-remote://127.0.0.1:${code.port}${where}`;
     const payload = [['extensionDevelopmentPath', remote(TESTS)], ['extensionTestsPath', remote(`${TESTS}/index`)]];
     let ended;

@@ -1,6 +1,6 @@
 -- A person at Neovim, headless: opens FILE, picks the code action TITLE at LINE, waits for the job's end, writes.
 -- The client is started as the README says for Neovim 0.7.
-local file, line, title, soa = vim.env.SOA_FILE, tonumber(vim.env.SOA_LINE), vim.env.SOA_TITLE, vim.env.SOA_COMMAND
+local file, line, title = vim.env.SOA_FILE, tonumber(vim.env.SOA_LINE), vim.env.SOA_TITLE
 local root = vim.env.SOA_ROOT
 
 local function fail(message)
@@ -20,7 +20,7 @@ vim.lsp.handlers['soa/agent'] = function() end
 
 vim.cmd('edit ' .. vim.fn.fnameescape(file))
 vim.bo.filetype = 'python'
-local id = vim.lsp.start_client({ name = 'soa', cmd = { soa, 'serve' }, root_dir = root })
+local id = vim.lsp.start_client({ name = 'soa', cmd = { 'soa', 'serve' }, root_dir = root })
 vim.lsp.buf_attach_client(0, id)
 wait('the server is ready', 120, function()
   local client = vim.lsp.get_client_by_id(id)

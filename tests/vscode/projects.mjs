@@ -206,7 +206,7 @@ def test_initials() -> None:
   },
 };
 
-/** A stub that no test runs: the result is shown first, with tests that the agent wrote. */
+/** A stub that no test runs: the result is shown first, with a helper, and with tests that the agent wrote. */
 export const untested = {
   files: {
     'pyproject.toml': basket.files['pyproject.toml'],
@@ -216,11 +216,17 @@ export const untested = {
   },
   answers: {
     [`${WORDS}::longest`]: {
-      skeleton: words.answers[`${WORDS}::longest`]['*'],
+      skeleton: [python('def longest(text: str) -> str:\n    return max(_split(text), key=len)\n\n\ndef _split(text: str) -> list[str]:\n    """The words of a text."""\n    ...')],
       tests: [python('from text.words import longest\n\n\ndef test_longest_of_two() -> None:\n    assert longest("a bb") == "bb"\n')],
+    },
+    [`${WORDS}::_split`]: {
+      code: [python('def _split(text: str) -> list[str]:\n    return text.split()')],
     },
   },
 };
+
+/** A reply that passes two tests of three, whatever is asked. */
+export const stubborn = { [`${SLUG}::slugify`]: { '*': [python('def slugify(title: str) -> str:\n    return "-".join(title.lower().split())')] } };
 
 /** Every reply of a plan after some seconds. */
 export function slow(answers, seconds) {

@@ -1,75 +1,20 @@
-// What a person does with the extension, one scenario each, against the file on the disk and the project's tests.
+// What a person has SoA do, one scenario each, against the file on the disk and the project's tests.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { BASKET, basket, SLUG, slow, slug, STOCK, stock, untested, WORDS, words } from './projects.mjs';
+import { BASKET, basket, SLUG, slow, slug, STOCK, stock, stubborn, untested, WORDS, words } from './projects.mjs';
+import { first, settingUp } from './setting-up.mjs';
 import { onDisk, until } from './until.mjs';
-import { installedServer, processes, PYTHON, pytest, STORAGE } from './workbench.mjs';
+import { pytest } from './workbench.mjs';
 
-const WITHOUT_VENV = 'case "$2" in venv) echo "ensurepip is not available" >&2; exit 1;; esac\nexec "$python" "$@"\n';
-const OFFLINE = `case "$2" in
-venv)
-  "$python" -m venv --without-pip "$3"
-  pip=$("$python" -c 'import pip; print(*pip.__path__)')
-  for place in "$3"/lib/python*/site-packages; do ln -s "$pip" "$place/pip"; done
-  printf '[global]\\nno-index = true\\n' > "$3/pip.conf" ;;
-*) exec "$python" "$@" ;;
-esac
-`;
-
-/**
- * `project` and `file` are what the editor has open; the model answers as `answers` or the project's own say, and is
- * started with the options `model`. A scenario that is not `alone` shares its window with others.
- */
-export const scenarios = [
-  {
-    name: 'setup',
-    /** First use: what keeps the private environment from being made is said with what to do; then it is made. */
-    async run({ code, open, workspace }) {
-      const storage = path.join(code.folder, STORAGE);
-      fs.rmSync(storage, { recursive: true, force: true });
-      const folder = workspace(basket.files);
-      const python = path.join(code.folder, 'work/python');
-      const become = script => fs.writeFileSync(python, `#!/bin/sh\npython=${PYTHON}\n${script}`, { mode: 0o755 });
-      become(WITHOUT_VENV);
-      code.machine({ 'soa.python': python });
-      const window = await open(folder, { file: path.join(folder, BASKET) });
-      const refused = window.toast('its venv module is missing');
-      await refused.waitFor({ timeout: 180_000 });
-      for (const button of ['Show log', 'Open setting']) await refused.locator('.monaco-button').filter({ hasText: button }).waitFor();
-      await window.shot('without-venv');
-      become(OFFLINE);
-      await window.press('its venv module is missing', 'Try again');
-      await window.toast('pip could not download').waitFor({ timeout: 180_000 });
-      code.machine({}); // another interpreter is another try
-      await window.toast('setting up its Python environment').waitFor();
-      await code.serverReady();
-      assert.ok(fs.readdirSync(storage).some(name => fs.existsSync(path.join(storage, name, 'complete.json'))));
-    },
-  },
-  {
-    name: 'virtual',
-    /** A workspace that lies on no disk: the extension stays off, and the editor says why. */
-    async run({ code, open, workspace }) {
-      code.machine({});
-      const folder = workspace({ 'virtual.code-workspace': JSON.stringify({ folders: [{ uri: 'nowhere:/project' }] }) });
-      const window = await open(path.join(folder, 'virtual.code-workspace'));
-      await window.folders(['project']);
-      await window.page.keyboard.press('Control+Shift+X');
-      await window.page.locator('.extension-list-item').filter({ hasText: 'SoA' }).first().click();
-      await window.shot('virtual');
-      await window.page.locator('.extension-editor').filter({ hasText: 'needs its files on a disk' }).waitFor();
-      assert.equal(await window.icon().count(), 0, 'nothing of it is shown');
-      assert.equal(code.logs().length, code.earlier, 'it is not active');
-    },
-  },
+const jobs = [
   {
     name: 'generate',
     project: basket,
     file: BASKET,
     answers: slow(basket.answers, 1.5),
     alone: true,
+    size: { width: 1120, height: 700 }, // that of a picture
     /** A stub with a helper: from the lightbulb to passing tests on the disk, the agents watched; undone in one step. */
     async run({ code, folder, target, window }) {
       console.log(`      activation to server ready: ${await code.serverReady()} ms (goal 1500 on a quiet machine)`);
@@ -104,7 +49,7 @@ export const scenarios = [
     project: basket,
     file: BASKET,
     /** The closing message's buttons, the diff and then Undo; in the view an agent's prompts and function. */
-    async run({ folder, target, window }) {
+    async run({ folder, modelName, target, window }) {
       await window.cursor(4);
       await window.command('SoA: Generate Function');
       const closing = window.toast('total passes');
@@ -118,7 +63,7 @@ export const scenarios = [
       await window.shot('prompts');
       await window.focus();
       await window.page.keyboard.press('Control+End');
-      await window.line('## reply of closing-model').waitFor();
+      await window.line(`## reply of ${modelName}`).waitFor();
       await window.agent(/^_cents/).locator('.monaco-icon-label').first().click();
       await window.line('def _cents(amount: float)').waitFor();
       await window.press('total passes', 'Show diff');
@@ -136,21 +81,73 @@ export const scenarios = [
     name: 'regenerate',
     project: slug,
     file: SLUG,
-    /** Failing tests become diagnostics; their quick fix mends the function; the diagnostics go. */
+    settings: { 'soa.tests.runOnSave': true },
+    /** Failing tests become diagnostics; their quick fix mends the function; the diagnostics go, and come back with the fault. */
     async run({ folder, target, window }) {
+      const marks = () => window.page.locator('.squiggly-error').count();
+      await window.command('SoA: Show Agents');
       await window.cursor(4);
       await window.command('SoA: Run Tests of This Function');
       await window.page.locator('.squiggly-error').first().waitFor();
       await window.lens('2 failing').waitFor();
+      const ran = window.agent('tests of slugify');
+      await ran.filter({ hasText: '1/3 tests' }).hover();
+      await ran.locator('.action-label[aria-label*="Failing Tests"]').click();
+      await window.page.locator('.markers-panel .monaco-list-row').filter({ hasText: 'test_marks' }).first().waitFor();
+      await window.command('View: Hide Panel');
       await window.cursor(4);
       const row = await window.actions('Regenerate with SoA (2 failing tests)');
       await window.shot('quickfix');
       await row.click();
       await window.toast('slugify passes 3 of 3').waitFor();
-      await until('no error is marked', async () => (await window.page.locator('.squiggly-error').count()) === 0);
+      await until('no error is marked', async () => (await marks()) === 0);
       await window.save();
       await onDisk(target, text => text.includes('re.findall'));
       assert.equal(pytest(folder).code, 0);
+      await window.page.keyboard.press('Control+Z');
+      await window.save();
+      await until('saving has run the tests', async () => (await marks()) > 0);
+    },
+  },
+  {
+    name: 'red',
+    project: slug,
+    file: SLUG,
+    answers: stubborn,
+    settings: { 'soa.limits.rounds': 1 },
+    /** What does not pass is not applied: the best candidate is a diff, and what still fails can be read. */
+    async run({ target, window }) {
+      await window.command('SoA: Show Agents');
+      await window.cursor(4);
+      await window.chord('Control+Alt+A', 'R');
+      await window.toast('Still failing: test_').waitFor();
+      await window.shot('red');
+      await window.press('Still failing: test_', 'Show best diff');
+      await window.tab('SoA: slugify').waitFor();
+      const mother = window.agent(/^slugify.*Mother/);
+      await mother.hover();
+      await mother.locator('.action-label[aria-label*="Failing Tests"]').click();
+      await window.line('# 1 of 3 tests fail').waitFor();
+      await window.shot('failing-tests');
+      await onDisk(target, text => text === slug.files[SLUG]);
+    },
+  },
+  {
+    name: 'protocol',
+    project: slug,
+    file: SLUG,
+    /** How the agents work together is chosen for one job. */
+    async run({ model, target, window }) {
+      await window.cursor(4);
+      await window.command('SoA: Generate, Choosing a Protocol…');
+      await window.row('mother_child').waitFor();
+      await window.shot('protocols');
+      await window.pick('sequential');
+      await window.toast('slugify passes 3 of 3').waitFor();
+      await window.save();
+      await onDisk(target, text => text.includes('re.findall'));
+      const [request] = await model.stop();
+      assert.match(request.json.messages.at(-1).content, /Nobody has written anything yet[\s\S]*Step: code/);
     },
   },
   {
@@ -170,14 +167,24 @@ export const scenarios = [
     name: 'file',
     project: words,
     file: WORDS,
-    /** All stubs of a file from the palette, in one job with two Mothers. */
-    async run({ folder, target, window }) {
+    /** All stubs of a file in one job with two Mothers, by the keyboard; then by a protocol chosen for one job. */
+    async run({ folder, model, target, window }) {
       await window.cursor(1);
-      await window.command('SoA: Implement All Stubs in This File');
+      await window.chord('Control+Alt+A', 'F');
       await window.toast('2 of 2 tests').waitFor();
       await window.save();
       await onDisk(target, text => text.includes('key=len') && text.includes('word[0]'));
       assert.equal(pytest(folder).code, 0);
+      await window.clearToasts();
+      await window.focus();
+      await window.page.keyboard.press('Control+Z');
+      await window.save();
+      await onDisk(target, text => text === words.files[WORDS], 'one undo takes both back');
+      await window.command('SoA: Implement All Stubs in This File, Choosing a Protocol…');
+      await window.pick('sequential');
+      await window.toast('2 of 2 tests').waitFor();
+      const asked = (await model.stop()).map(each => each.json.messages.at(-1).content);
+      assert.ok(asked.some(text => /Nobody has written anything yet[\s\S]*Step: code/.test(text)), 'the second time one after the other');
     },
   },
   {
@@ -196,7 +203,9 @@ export const scenarios = [
       await until('the notification is gone', async () => (await window.page.locator('.notification-toast').filter({ hasText: 'SoA: total' }).count()) === 0);
       await window.command('SoA: Show Agents');
       await window.agent(/total.*cancelled/).waitFor();
-      await sleep(1000); // what would be asked now must not be
+      await window.cursor(4);
+      await window.command('SoA: Run Tests of This Function'); // time enough for what must not be asked any more
+      await window.agent(/tests of total.*0\/4 tests/).waitFor();
       const requests = await model.stop();
       assert.equal(requests.length, 1);
       assert.ok(requests[0].disconnected, 'the open request was dropped');
@@ -210,8 +219,7 @@ export const scenarios = [
     answers: slow(basket.answers, 3),
     /** A function that changed meanwhile is left alone, and what was written can be looked at. */
     async run({ window }) {
-      await window.cursor(4);
-      await window.act('Generate with SoA');
+      await window.lens('Generate with SoA').click();
       await window.toast('asking the Mother').waitFor();
       await window.cursor(7, 5);
       await window.page.keyboard.type('Mine: ');
@@ -227,85 +235,25 @@ export const scenarios = [
     name: 'preview',
     project: untested,
     file: WORDS,
-    /** What no test runs is shown first, nothing ticked; only what a person ticks is applied. */
+    /** What no test runs is shown first, nothing ticked, each function by itself; only what a person ticks is applied. */
     async run({ folder, target, window }) {
       await window.cursor(4);
       await window.act('Generate with SoA');
       const preview = window.page.locator('.bulk-edit-panel');
       await preview.locator('.edit-checkbox').first().waitFor();
-      await window.shot('preview');
       const rows = preview.locator('.monaco-list-row').filter({ has: window.page.locator('.edit-checkbox') });
+      const row = text => rows.filter({ hasText: text });
+      await row('key=len').first().click({ button: 'right' });
+      await window.menuItem('Group Changes By Type');
+      for (const label of ['longest', '_split', 'new tests']) await preview.locator('.monaco-list-row').filter({ hasText: new RegExp(`^\\s*${label}`) }).first().waitFor();
+      await window.shot('preview');
       for (const box of await preview.locator('.edit-checkbox').all()) assert.equal(await box.getAttribute('aria-checked'), 'false');
-      assert.ok(await preview.locator('[title*="longest"]').count(), 'each change says which function it is');
-      await rows.filter({ hasText: 'key=len' }).locator('.edit-checkbox').first().click();
+      for (const part of ['key=len', 'return text.split()']) await row(part).locator('.edit-checkbox').last().click();
       await preview.locator('.monaco-button').filter({ hasText: /^Apply$/ }).first().click();
       await window.line('key=len').waitFor();
       await window.save();
-      await onDisk(target, text => text.includes('key=len') && text.includes('first letters'));
+      await onDisk(target, text => text.includes('key=len') && text.includes('def _split') && text.includes('first letters'));
       assert.deepEqual(fs.readdirSync(path.join(folder, 'tests')).filter(name => name.endsWith('.py')), ['test_other.py'], 'the tests were not ticked');
-    },
-  },
-  {
-    name: 'key',
-    project: slug,
-    file: SLUG,
-    model: ['--key', 'right-key'],
-    /** A refused key is said plainly, with a button that leads to the input of another one; a deleted key is gone. */
-    async run({ code, model, window }) {
-      const keep = async key => {
-        await window.type(key);
-        await window.toast('the key is kept').waitFor();
-        await window.clearToasts();
-      };
-      await window.command('SoA: Set API Key');
-      await keep('wrong-key');
-      await window.cursor(4);
-      await window.act('Regenerate with SoA');
-      const refused = window.toast('refused the key');
-      await refused.waitFor();
-      await window.shot('key');
-      await window.press('refused the key', 'Set API Key');
-      await keep('right-key');
-      await window.cursor(4);
-      await window.act('Regenerate with SoA');
-      await window.toast('slugify passes 3 of 3').waitFor();
-      await window.command('SoA: Delete API Key');
-      await window.toast('the kept key is gone').waitFor();
-      await window.clearToasts();
-      await window.cursor(6);
-      await window.command('SoA: Regenerate Function');
-      await window.toast('wants a key').waitFor();
-      const [request] = await model.stop();
-      assert.equal(request.headers.authorization, 'Bearer right-key');
-      const settings = ['data/User/settings.json', 'data/Machine/settings.json'].map(name => fs.readFileSync(path.join(code.folder, name), 'utf8'));
-      assert.ok(![...settings, ...code.logs()].some(text => text.includes('right-key')), 'the key is in no setting and no log');
-    },
-  },
-  {
-    name: 'menu',
-    project: slug,
-    file: SLUG,
-    settings: { 'soa.preview': 'always' },
-    /** The status item names the model; its menu leads to the rest; settings of the editor reach the server. */
-    async run({ window }) {
-      await window.status().filter({ hasText: 'SoA menu-model' }).click();
-      for (const row of ['Model', 'Spent today', 'Python of the tests', 'Sandbox', 'Log']) await window.row(row).waitFor();
-      await window.shot('menu');
-      await window.page.keyboard.press('Escape');
-      await window.cursor(4);
-      await window.page.locator('.editor-instance .view-line').nth(3).click({ button: 'right', position: { x: 40, y: 8 } });
-      await window.page.locator('.monaco-menu .action-label').filter({ hasText: /^SoA$/ }).hover();
-      const item = window.page.locator('.monaco-menu .action-label').filter({ hasText: 'Regenerate Function' });
-      await item.waitFor();
-      await window.shot('context-menu');
-      await until('the menu is closed', async () => { // it takes no click right after it has opened
-        await item.click({ timeout: 1000 }).catch(() => undefined);
-        return (await item.count()) === 0;
-      });
-      const preview = window.page.locator('.bulk-edit-panel');
-      await preview.locator('.edit-checkbox').first().waitFor();
-      await preview.locator('.monaco-button').filter({ hasText: 'Discard' }).first().click();
-      await window.toast('declined').waitFor();
     },
   },
   {
@@ -333,29 +281,6 @@ export const scenarios = [
     },
   },
   {
-    name: 'walkthrough',
-    project: basket,
-    file: BASKET,
-    /** The first-run walkthrough: the demo in a terminal, the three ways to a model, the check of the setup. */
-    async run({ window }) {
-      await window.command('SoA: Open Walkthrough');
-      await window.page.locator('.getting-started-step').first().waitFor();
-      assert.equal(await window.page.locator('.getting-started-step').count(), 5);
-      await window.shot('walkthrough');
-      await window.command('SoA: Choose Model');
-      for (const way of ['OpenAI-compatible endpoint', 'A server on this machine', "The editor's own model"]) await window.row(way).waitFor();
-      await window.shot('choose-model');
-      await window.page.keyboard.press('Escape');
-      const said = async () => (await window.page.locator('.xterm-rows').allInnerTexts()).join('').replaceAll('\u00a0', ' ');
-      const terminal = text => until(`the terminal shows ${text}`, async () => (await said()).includes(text), 180_000);
-      await window.command('SoA: Check the Setup');
-      await terminal('Next:');
-      await window.command('SoA: Show the Demo');
-      await terminal('Any editor');
-      await window.command('Terminal: Kill All Terminals');
-    },
-  },
-  {
     name: 'crash',
     project: basket,
     file: BASKET,
@@ -365,7 +290,7 @@ export const scenarios = [
       await window.cursor(4);
       await window.act('Generate with SoA');
       await window.toast('Child writing').waitFor();
-      for (const server of processes(`${installedServer(code.folder)} serve`)) process.kill(server, 'SIGKILL');
+      for (const server of code.servers()) process.kill(server, 'SIGKILL');
       const offered = window.toast('was interrupted');
       await offered.waitFor();
       await window.shot('crash');
@@ -377,3 +302,9 @@ export const scenarios = [
     },
   },
 ];
+
+/**
+ * `project` and `file` are what the editor has open; the model answers as `answers` or the project's own say, and is
+ * started with the options `model`. A scenario that is not `alone` shares its window with others.
+ */
+export const scenarios = [...first, ...jobs, ...settingUp];

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Wait until something holds; what it was is said when it does not. */
-export async function until(what, holds, milliseconds = 120_000) {
+export async function until(what, holds, milliseconds = 90_000) {
   const end = Date.now() + milliseconds;
   for (;;) {
     const value = await holds();

@@ -13,7 +13,7 @@ export class Window {
 
   async shot(name) {
     const file = path.join(this.code.folder, 'shots', `${name}.png`);
-    await this.page.screenshot({ path: file });
+    await this.page.screenshot({ path: file, animations: 'disabled' }); // nothing half faded in
     return file;
   }
 
@@ -34,6 +34,12 @@ export class Window {
   async command(title) {
     await this.quick('F1', `>${title}`);
     await this.pick(title);
+  }
+
+  /** Two strokes, one after the other, with the keyboard in the editor. */
+  async chord(...strokes) {
+    await this.focus();
+    for (const stroke of strokes) await this.page.keyboard.press(stroke);
   }
 
   /** A row of the open quick pick. */
@@ -86,18 +92,30 @@ export class Window {
     const nothing = this.page.locator('.monaco-editor-overlaymessage').filter({ hasText: 'No code actions' });
     await until(`the lightbulb offers ${text}`, async () => {
       await this.page.keyboard.press('Control+.');
-      await menu.locator('.monaco-list-row').or(nothing).first().waitFor({ timeout: 30_000 });
+      await menu.locator('.monaco-list-row').or(nothing).first().waitFor({ timeout: 20_000 }).catch(() => undefined); // the key was lost
       if (await row.isVisible()) return true;
       await this.page.keyboard.press('Escape');
       await menu.waitFor({ state: 'hidden' });
+      await this.focus(); // a view that opened late may have taken it
       return false;
-    }, 120_000);
+    }, 150_000);
     return row;
   }
 
   /** Pick an action where the cursor stands. */
   async act(title) {
     await (await this.actions(title)).click();
+  }
+
+  /** Pick a row of the open context menu, which takes no click right after it has opened. */
+  async menuItem(text, shot) {
+    const item = this.page.locator('.monaco-menu .action-label').filter({ hasText: text }).first();
+    await item.waitFor();
+    if (shot) await this.shot(shot);
+    await until('the menu is closed', async () => {
+      await item.click({ timeout: 1000 }).catch(() => undefined);
+      return (await item.count()) === 0;
+    });
   }
 
   toast(text) {
@@ -133,24 +151,24 @@ export class Window {
     await this.page.keyboard.press('Control+S');
   }
 
-  /** The workspace's folders are there. Now and then the editor shows none of a window's first folders until it is loaded anew. */
+  /** The workspace's folders are there. Now and then the editor believes for good that a window has none, until it is loaded anew. */
   async folders(names) {
     const shown = name => this.page.locator('.explorer-folders-view .monaco-list-row').filter({ hasText: name }).first();
-    for (let tries = 0; ; tries++) {
-      try {
-        for (const name of names.slice(0, 3)) await shown(name).waitFor({ timeout: tries ? 90_000 : 60_000 });
-        return;
-      } catch (error) {
-        if (tries >= 2) throw error;
-        await this.page.reload();
-      }
+    const none = this.page.getByText('You have not yet added a folder').first();
+    for (let tries = 0; tries < 5; tries++) {
+      await shown(names[0]).or(none).first().waitFor();
+      const there = await shown(names[0]).waitFor({ timeout: 5000 }).then(() => true, () => false);
+      if (there) break;
+      await this.page.reload();
     }
+    for (const name of names.slice(0, 3)) await shown(name).waitFor();
   }
 
   /** Nothing left over of what was done here, for what is done next. */
   async tidy() {
-    const titles = ['File: Save All', 'View: Close All Editors', 'SoA: Clear Ended Jobs', 'Notifications: Clear All Notifications'];
-    for (const title of titles) await this.command(title);
+    await this.command('File: Save All');
+    await until('everything is saved', async () => (await this.page.locator('.tab.dirty').count()) === 0); // else closing would ask
+    for (const title of ['View: Close All Editors', 'SoA: Clear Ended Jobs', 'Notifications: Clear All Notifications']) await this.command(title);
     await until('no editor is open', async () => (await this.page.locator('.tab').count()) === 0);
   }
 

@@ -27,6 +27,8 @@ const USER = {
   'workbench.startupEditor': 'none',
   'workbench.tips.enabled': false,
   'workbench.enableExperiments': false,
+  'workbench.reduceMotion': 'on',
+  'remote.autoForwardPorts': false,
   'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'workbench.colorTheme': 'Default Dark Modern',
   'extensions.autoUpdate': false,
@@ -42,7 +44,35 @@ const USER = {
 
 /** A headless Chromium. */
 export function browser() {
-  return chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: BROWSER });
+  return chromium.launch({ executablePath: '/usr/bin/chromium', headless: true, args: BROWSER, handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false });
+}
+
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+const running = new Set(); // whatever has a `stop`
+
+/** A run that is stopped leaves nothing behind. */
+export function endOnSignals() {
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    process.once(signal, async () => {
+      console.log(`${signal}: ending what was started`);
+      await Promise.allSettled([...running].map(each => each.stop()));
+      process.exit(code);
+    });
+  }
+}
+
+/** A process that goes when this one is gone, however that came about; `stop` ends it and all that it started. */
+export function start(command, args, options = {}) {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], { ...options, detached: true });
+  const stop = async () => {
+    if (!alive(-child.pid)) return;
+    process.kill(-child.pid, 'SIGTERM');
+    await until(`${command} has ended`, () => !alive(-child.pid), 8000).catch(() => alive(-child.pid) && process.kill(-child.pid, 'SIGKILL'));
+  };
+  const one = Object.assign(child, { stop });
+  running.add(one);
+  child.once('exit', () => running.delete(one));
+  return one;
 }
 
 /** Code with its settings, extensions and state in a fresh folder. */
@@ -78,7 +108,7 @@ export class Code {
     const trusting = trust ? [] : ['--disable-workspace-trust'];
     const quiet = ['--disable-telemetry', '--disable-update-check', '--disable-getting-started-override', '--disable-proxy', '--reconnection-grace-time', '2'];
     const args = [CODE, ...this.places(), '--bind-addr', `127.0.0.1:${this.port}`, '--auth', 'none', ...quiet, ...trusting, ...this.options];
-    this.process = spawn(NODE, args, { env: this.environment, stdio: ['ignore', log, log], detached: true });
+    this.process = start(NODE, args, { env: this.environment, stdio: ['ignore', log, log] });
     await until('code-server answers', async () => (await fetch(`http://127.0.0.1:${this.port}/healthz`).catch(() => null))?.ok, 60_000);
   }
 
@@ -93,7 +123,7 @@ export class Code {
     const context = await this.browser.newContext({ viewport: size, permissions: ['clipboard-read', 'clipboard-write'] });
     const page = await context.newPage();
     await page.addInitScript(witness);
-    page.setDefaultTimeout(150_000); // the machine may be busy
+    page.setDefaultTimeout(90_000); // the machine may be busy
     await prepare(page);
     const remote = where => `vscode-remote://127.0.0.1:${this.port}${where}`;
     const all = [...payload, ...(file ? [['openFile', remote(file)]] : [])];
@@ -116,14 +146,22 @@ export class Code {
     return found.map(each => fs.readFileSync(each, 'utf8'));
   }
 
+  /** Ids of the language servers of this profile. */
+  servers() {
+    const about = (id, what) => fs.readFileSync(`/proc/${id}/${what}`, 'utf8').replaceAll('\0', ' ');
+    const ours = `XDG_STATE_HOME=${this.environment.XDG_STATE_HOME} `;
+    return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).filter(id => {
+      try {
+        return about(id, 'cmdline').includes('/soa serve') && about(id, 'environ').includes(ours);
+      } catch {
+        return false; // it has ended meanwhile
+      }
+    }).map(Number);
+  }
+
   async stop() {
     await this.browser?.close();
-    try {
-      process.kill(-this.process.pid, 'SIGTERM');
-      await until('code-server has ended', () => !alive(-this.process.pid), 8000);
-    } catch {
-      if (alive(-this.process.pid)) process.kill(-this.process.pid, 'SIGKILL');
-    }
+    await this.process?.stop();
   }
 }
 
@@ -194,6 +232,13 @@ export function environment(folder) {
   fs.writeFileSync(path.join(own, 'shared.pth'), `${shared}\n`);
 }
 
+/** A Python that can make no environment, as Debian's is without python3-venv. */
+export function refusing(file) {
+  const script = `#!/bin/sh\ncase "$2" in venv) echo "ensurepip is not available" >&2; exit 1;; esac\nexec ${PYTHON} "$@"\n`;
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.writeFileSync(file, script, { mode: 0o755 });
+}
+
 /** The server that the extension installed in a profile, for other profiles to use. */
 export function installedServer(folder) {
   const storage = path.join(folder, STORAGE);
@@ -214,17 +259,6 @@ export function workspace(folder, files) {
 export function pytest(folder) {
   const ended = spawnSync(PYTHON, ['-m', 'pytest', '-q', '-p', 'no:cacheprovider'], { cwd: folder, encoding: 'utf8', timeout: 120_000 });
   return { code: ended.status, output: ended.stdout + ended.stderr };
-}
-
-/** Ids of the processes whose command line contains a text. */
-export function processes(text) {
-  return fs.readdirSync('/proc').filter(name => /^\d+$/.test(name)).filter(id => {
-    try {
-      return fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(text);
-    } catch {
-      return false; // it has ended meanwhile
-    }
-  }).map(Number);
 }
 
 function alive(pid) {

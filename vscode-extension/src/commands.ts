@@ -8,10 +8,10 @@ import { jobDetail, jobLabel } from './words';
 const KIND = 'refactor.rewrite.soa.';
 
 /**
- * Do at the cursor what the lightbulb menu offers there: the server says whether that can be done and with
- * which arguments, or why not.
+ * Do at the cursor the first of these actions that the lightbulb menu offers there: the server says whether that
+ * can be done and with which arguments, or why not. With `ask` a person chooses first how the agents work together.
  */
-export async function act(client: LanguageClient, action: string): Promise<void> {
+export async function act(client: LanguageClient, actions: readonly string[], ask?: () => Promise<string | undefined>): Promise<void> {
   const editor = vscode.window.activeTextEditor;
   if (editor?.document.languageId !== 'python') {
     void vscode.window.showWarningMessage('SoA: this needs a Python file; open one and put the cursor on a function.');
@@ -20,15 +20,30 @@ export async function act(client: LanguageClient, action: string): Promise<void>
   const offered = await client.sendRequest<CodeAction[] | null>('textDocument/codeAction', {
     textDocument: { uri: client.code2ProtocolConverter.asUri(editor.document.uri) },
     range: client.code2ProtocolConverter.asRange(editor.selection),
-    context: { diagnostics: [], only: [KIND + action], triggerKind: 1 },
+    context: { diagnostics: [], only: actions.map(action => KIND + action), triggerKind: 1 },
   });
-  const found = offered?.find(each => each.command && !each.disabled);
-  if (found?.command) {
-    await vscode.commands.executeCommand(found.command.command, ...(found.command.arguments ?? []));
-  } else {
+  const found = offered?.find(each => each.command && !each.disabled)?.command;
+  if (!found) {
     const why = offered?.find(each => each.disabled)?.disabled?.reason ?? 'There is nothing to do that for at the cursor; put it on a function.';
     void vscode.window.showWarningMessage(`SoA: ${why.replace(/\.?$/, '.')}`);
+    return;
   }
+  const protocol = await ask?.();
+  if (ask && !protocol) return;
+  const [argument] = (found.arguments ?? []) as object[];
+  await vscode.commands.executeCommand(found.command, { ...argument, ...(protocol ? { protocol } : {}) });
+}
+
+/** How agents may work together, for one job: what the settings page lists, the setting's own first. */
+export async function chooseProtocol(context: vscode.ExtensionContext): Promise<string | undefined> {
+  const { enum: names, enumDescriptions: details } = context.extension.packageJSON.contributes.configuration.properties['soa.protocol'] as {
+    enum: string[];
+    enumDescriptions: string[];
+  };
+  const set = vscode.workspace.getConfiguration('soa', vscode.window.activeTextEditor?.document.uri).get<string>('protocol');
+  const rows = names.map((label, index) => ({ label, description: label === set ? 'the setting' : '', detail: details[index] ?? '' }));
+  rows.sort((one, other) => Number(other.label === set) - Number(one.label === set));
+  return (await vscode.window.showQuickPick(rows, { title: 'SoA: how shall the agents work together this time?' }))?.label;
 }
 
 /** Cancel a job: that one, the only one, or one that the person picks. */

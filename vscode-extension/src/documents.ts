@@ -56,8 +56,10 @@ export class Documents implements vscode.TextDocumentContentProvider, vscode.Dis
     await this.show(row, 'prompts', 'prompts and replies');
   }
 
+  /** Failing tests: those of an agent's last run, or the marks that a run of tests left in the editor. */
   async showTests(row: Row): Promise<void> {
-    await this.show(row, 'tests', 'failing tests');
+    if (!isAgent(row) && row.kind === 'runTests') await vscode.commands.executeCommand('workbench.actions.view.problems');
+    else await this.show(row, 'tests', 'failing tests');
   }
 
   dispose(): void {

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { act, cancel, terminal } from './commands';
+import { act, cancel, chooseProtocol, terminal } from './commands';
 import { Documents } from './documents';
 import * as interpreter from './interpreter';
 import { Jobs } from './jobs';
@@ -83,16 +83,18 @@ interface Parts {
 
 function register(context: vscode.ExtensionContext, parts: Parts): void {
   const { log, jobs, view, status, secrets, documents, server } = parts;
-  const at = (action: string) => async (): Promise<void> => {
+  const at = (actions: string[], ask?: () => Promise<string | undefined>) => async (): Promise<void> => {
     const client = await server.ready();
-    if (client) await act(client, action);
+    if (client) await act(client, actions, ask);
   };
   const table: Record<string, (row?: Row) => unknown> = {
-    generate: at('generate'),
-    regenerate: at('regenerate'),
-    stubs: at('stubs'),
-    implementFile: at('file'),
-    runTests: at('runTests'),
+    generate: at(['generate']),
+    regenerate: at(['regenerate']),
+    generateWith: at(['generate', 'regenerate'], () => chooseProtocol(context)),
+    stubs: at(['stubs']),
+    implementFile: at(['file']),
+    implementFileWith: at(['file'], () => chooseProtocol(context)),
+    runTests: at(['runTests']),
     cancel: row => cancel(jobs, row?.jobId),
     chooseModel: () => chooseModel(() => server.ready(), secrets),
     setApiKey: () => secrets.ask(),

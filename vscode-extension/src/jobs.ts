@@ -12,6 +12,8 @@ export interface Job extends JobParams {
   progress: string;
 }
 
+const WORKING: readonly Agent['state'][] = ['waiting', 'asking', 'testing'];
+
 /** The jobs of this window as a fold over the server's notifications, newest first. */
 export class Jobs {
   private readonly byId = new Map<string, Job>();
@@ -22,6 +24,7 @@ export class Jobs {
     const before = this.byId.get(params.jobId);
     const job: Job = { roots: [], count: 0, progress: '', ...before, ...params };
     this.byId.set(params.jobId, job);
+    if (job.state !== 'running') this.end(job);
     return job;
   }
 
@@ -71,6 +74,13 @@ export class Jobs {
   /** A server that is gone ends nothing more; what ran then has failed. */
   lost(message: string): void {
     this.running().forEach(job => this.job({ ...job, state: 'failed', message }));
+  }
+
+  /** Nobody works on when her job has ended, even if no word of her came after that. */
+  private end(job: Job): void {
+    for (const agent of this.agents.values()) {
+      if (agent.jobId === job.jobId && WORKING.includes(agent.state)) agent.state = job.state === 'failed' ? 'failed' : 'dropped';
+    }
   }
 }
 

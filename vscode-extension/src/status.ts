@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { tokens, type Job, type Jobs } from './jobs';
 import * as interpreter from './interpreter';
-import { jobLabel, short, tally } from './words';
+import { jobLabel, sum, tally } from './words';
 
 const SPENT = 'soa.spent';
 
@@ -31,8 +31,7 @@ export class Status implements vscode.Disposable {
     const [job] = running;
     const spent = this.spent();
     this.item.text = job ? `$(sync~spin) SoA ${jobLabel(job)}${doing(job)}${running.length > 1 ? ` +${running.length - 1}` : ''}` : `SoA ${modelName()}`;
-    const cost = spent.costUsd ? `, $${spent.costUsd.toFixed(2)}` : '';
-    const today = spent.calls ? `${spent.calls} calls, ${short(spent.tokens)} tokens${cost} today` : 'nothing spent today';
+    const today = spent.calls ? `${sum(spent.calls, spent.tokens, spent.costUsd)} today` : 'nothing spent today';
     this.item.tooltip = [job?.progress, `${modelName() || 'No model is named.'}`, today].filter(Boolean).join('\n');
   }
 
@@ -52,7 +51,7 @@ export class Status implements vscode.Disposable {
     const python = configuration.get<string>('tests.interpreter') || (await interpreter.selected()) || 'found by SoA';
     const rows: (vscode.QuickPickItem & { command: string; argument?: string })[] = [
       { label: '$(robot) Model', description: modelName() || 'none named', command: 'soa.ui.chooseModel' },
-      { label: '$(credit-card) Spent today', description: `${spent.calls} calls, ${short(spent.tokens)} tokens${spent.costUsd ? `, $${spent.costUsd.toFixed(2)}` : ''}`, command: 'soa.ui.showAgents' },
+      { label: '$(credit-card) Spent today', description: sum(spent.calls, spent.tokens, spent.costUsd), command: 'soa.ui.showAgents' },
       { label: '$(beaker) Python of the tests', description: python, command: 'workbench.action.openSettings', argument: 'soa.tests.interpreter' },
       { label: '$(shield) Sandbox', description: configuration.get<string>('tests.sandbox') ?? '', command: 'workbench.action.openSettings', argument: 'soa.tests.sandbox' },
       { label: '$(list-tree) Agents', command: 'soa.ui.showAgents' },

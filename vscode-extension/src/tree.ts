@@ -60,13 +60,16 @@ export class AgentsView implements vscode.TreeDataProvider<Row>, vscode.Disposab
 }
 
 function jobItem(job: Job): vscode.TreeItem {
-  const item = new vscode.TreeItem(jobLabel(job), vscode.TreeItemCollapsibleState.Expanded);
+  const { Expanded, None } = vscode.TreeItemCollapsibleState;
+  const agentless = job.kind === 'runTests';
+  const item = new vscode.TreeItem(jobLabel(job), agentless ? None : Expanded);
   item.id = job.jobId;
   item.description = jobDetail(job);
   const text = [job.message ?? '', spent(job.usage)].filter(Boolean).join('\n\n');
   item.tooltip = new vscode.MarkdownString(`**${job.target}**\n\n${text}`);
-  item.iconPath = icon(job.state === 'done' ? (job.verdict ?? 'passed') : job.state);
-  item.contextValue = ['job', job.state, job.tests?.after.failed ? 'failing' : ''].filter(Boolean).join('.');
+  const ended = job.tests?.after.failed ? 'failed' : 'passed';
+  item.iconPath = icon(job.state === 'done' ? (job.verdict ?? ended) : job.state);
+  item.contextValue = [agentless ? 'tests' : 'job', job.state, job.tests?.after.failed ? 'failing' : ''].filter(Boolean).join('.');
   return item;
 }
 

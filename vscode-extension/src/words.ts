@@ -15,9 +15,11 @@ export function tally(tests: Tally): string {
 }
 
 export function spent(usage: Usage | undefined): string {
-  if (!usage?.calls) return '';
-  const cost = usage.costUsd ? `, $${usage.costUsd.toFixed(2)}` : '';
-  return `${count(usage.calls, 'call')}, ${short(tokens(usage))} tokens${cost}`;
+  return usage?.calls ? sum(usage.calls, tokens(usage), usage.costUsd) : '';
+}
+
+export function sum(calls: number, all: number, costUsd = 0): string {
+  return `${count(calls, 'call')}, ${short(all)} tokens${costUsd ? `, $${costUsd.toFixed(2)}` : ''}`;
 }
 
 const KINDS: Record<string, string> = { runTests: 'tests of ', stubs: 'stubs of ', implementFile: 'stubs in ' };
@@ -30,7 +32,7 @@ export function jobLabel(job: Job): string {
 export function jobDetail(job: Job): string {
   const tests = job.tests ? [`${tally(job.tests.after)} tests`] : [];
   const agents = job.count ? [count(job.count, 'agent')] : [];
-  if (job.state === 'running') return [job.progress, ...agents].filter(Boolean).join(' · ');
+  if (job.state === 'running') return job.progress;
   const ends = job.state === 'done' ? (job.verdict === 'passed' || job.kind === 'runTests' ? '' : (job.verdict ?? '')) : job.state;
   return [...tests, ...agents, ends].filter(Boolean).join(' · ');
 }

@@ -6,6 +6,7 @@ const INFORMATION = { id: 'writer', name: 'Test Writer', family: 'writer', versi
 exports.model = { answer: async () => '', asked: [], cancelled: 0 };
 
 exports.activate = context => {
+  exports.logs = context.logUri.fsPath;
   const provider = {
     provideLanguageModelChatInformation: async () => [INFORMATION],
     provideTokenCount: async (_, text) => Math.ceil(JSON.stringify(text).length / 4),
