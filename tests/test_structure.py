@@ -26,6 +26,7 @@ MAY_IMPORT = {  # part of the engine -> the parts it may import beside itself
     "workspace": BASE | {"patch"},
     "models": BASE,
     "verify": BASE | {"patch", "workspace"},
+    "remote": BASE | {"workspace", "verify"},
     "prompts": BASE | {"models", "workspace", "verify"},
     "swarm": BASE | {"patch", "workspace", "models", "verify", "prompts", "wire"},
     "protocols": BASE | {"patch", "workspace", "models", "verify", "prompts", "swarm"},
@@ -34,10 +35,12 @@ TOP = {"jobs", "bench", "__main__", "wire"}  # compose the parts; they may impor
 ONLY_IN = {  # library -> the only modules (or packages, with a dot at the end) that import it
     "openai": ("soa_agents.models.openai_chat",),
     "git": ("soa_agents.workspace.repository",),
+    "ray": ("soa_agents.remote.cluster",),
     "pytest": ("soa_agents.verify.plugin",),
     "_pytest": ("soa_agents.verify.plugin",),
     "pygls": ("soa_server.lsp.", "soa_server.cli.demo", "soa_server.cli.editor"),
     "lsprotocol": ("soa_server.lsp.", "soa_server.cli.demo", "soa_server.cli.editor"),
+    "watchfiles": ("soa_server.lsp.watching",),
     "click": ("soa_server.cli.",),
     "rich": ("soa_server.cli.",),
 }
@@ -129,10 +132,10 @@ def test_the_launcher_and_its_like_need_only_the_standard_library(module: str) -
     assert not {n for n in imports(module) if n.startswith("soa_agents.") and n.count(".") == 2} - launched()
 
 
-@pytest.mark.parametrize("library", ["git", "openai"])
+@pytest.mark.parametrize("library", ["git", "openai", "ray"])
 def test_slow_libraries_are_not_loaded_with_their_neighbours(library: str) -> None:
     place = ONLY_IN[library][0]
-    if library == "git":
+    if library in ("git", "ray"):
         assert not [n for n in imports(place, lazy=False) if n.split(".")[0] == library]
     else:
         users = [m for m in SOURCES for n in imports(m, lazy=False) if n == place]
