@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -305,6 +306,26 @@ async def test_cancelling_ends_every_process_within_a_second(tmp_path: Path) -> 
 
 def _with(marker: str) -> list[int]:
     return [p.pid for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
+
+
+@pytest.mark.parametrize("moments", [0, 1, 3, 10, 100, 500])
+def test_cancelled_again_and_again_it_still_ends_what_it_started(tmp_path: Path, moments: int) -> None:
+    """`moments` is how often the loop turns before the first time: also while the run is being started."""
+    root = written(tmp_path, {"test_x.py": "import time\ndef test_x():\n    time.sleep(60)\n"})
+
+    async def cancelled() -> None:
+        run = asyncio.ensure_future(runner(root, seconds=60).run({}, EVERYTHING))
+        for _ in range(moments):
+            await asyncio.sleep(0.001)
+        while not run.done():
+            run.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(cancelled())
+    assert not psutil.Process().children()
+    gc.collect()  # a pipe or a process that nobody closed says so now, which fails the test
 
 
 async def test_runs_side_by_side_do_not_meet(plain: Path) -> None:

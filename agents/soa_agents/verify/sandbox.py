@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from soa_agents.errors import NoSandbox
 from soa_agents.verify import environment
@@ -278,37 +279,52 @@ async def jailed(command: Command, level: Layer) -> AsyncIterator[Jailed]:
             _prepare(scratch, command, level, writing)
         except OSError as problem:
             raise no_room(problem) from problem
-        process = await asyncio.create_subprocess_exec(
-            *_launch(scratch),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={},
-            pass_fds=(writing, *((command.requests,) if command.requests >= 0 else ())),
-            start_new_session=True,
-        )
-        os.close(writing)
-        writing = -1
-        reader, transport = await _reader(reading)
-        reading = -1
-        running = Jailed(process, reader, command, level, scratch)
+        opened, reading = os.fdopen(reading, "rb", buffering=0), -1  # from here on the transport closes it
+        reader, transport = await _reader(opened)
         try:
-            yield running
+            process = await asyncio.create_subprocess_exec(
+                *_launch(scratch),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env={},
+                pass_fds=(writing, *((command.requests,) if command.requests >= 0 else ())),
+                start_new_session=True,
+            )
+            running = Jailed(process, reader, command, level, scratch)  # nothing is awaited in between
+            try:
+                os.close(writing)
+                writing = -1
+                yield running
+            finally:
+                await _to_its_end(running.close())
         finally:
             transport.close()
-            await asyncio.shield(running.close())
     finally:
         for number in (reading, writing):
             if number >= 0:
                 os.close(number)
         if scratch is not None:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, scratch, True))
+            await _to_its_end(asyncio.to_thread(shutil.rmtree, scratch, True))
 
 
-async def _reader(number: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for `work` also when this is cancelled meanwhile, however often, and be cancelled only then."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+async def _reader(opened: io.FileIO) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
     reader = asyncio.StreamReader(limit=1 << 26)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(number, "rb", buffering=0)
+        lambda: asyncio.StreamReaderProtocol(reader), opened
     )
     return reader, transport
 
