@@ -4,7 +4,7 @@
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 VSIX := dist/soa-language-server.vsix
 
 .PHONY: demo test test-ray lint format clean vsix test-vscode

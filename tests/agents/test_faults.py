@@ -109,7 +109,8 @@ async def write(
             model=ModelSettings(name="m", base_url=case.where(server.base_url)), limits=limits or Limits()
         )
         start = StartJob("job", "generate", (FolderRef("w", str(root)),), ("shop.py::total",), settings, {})
-        access = Access(idle_seconds=0.4, retries=1)
+        silent = any(each.hold or each.silent_after for each in case.answers)
+        access = Access(idle_seconds=1.0 if silent else 60.0, retries=1)
         result = await run_job(start, KEY, heard.append, asyncio.Event(), access)
         return Ran(result, heard, list(server.requests))
 
@@ -297,7 +298,7 @@ REPORTED = {  # what is wrong, the exit code, what the sentence says, how many r
         ("broke off its reply",),
         2,
     ),
-    "silence": (fault(Answer(hold=Event())), NO_MODEL, ("said nothing for 0.4 s", "try again"), 1),
+    "silence": (fault(Answer(hold=Event())), NO_MODEL, ("said nothing for 1 s", "try again"), 1),
     "a web page": (
         fault(Answer(body="<html><p>Welcome", content_type="text/html")),
         NO_MODEL,

@@ -496,8 +496,8 @@ async def test_silence_is_not_tried_again() -> None:
 
 
 async def test_a_slow_reply_is_not_a_silent_one() -> None:
-    reply = await ask(Answer("x" * 8, chunks=8, chunk_delay=0.15), idle_seconds=0.5)
-    assert reply.text == "x" * 8  # about a second, twice the idle time
+    reply = await ask(Answer("x" * 20, chunks=20, chunk_delay=0.1), idle_seconds=1)
+    assert reply.text == "x" * 20  # about two seconds, twice the idle time
 
 
 async def test_a_call_that_queues_behind_another_is_waited_for() -> None:
@@ -505,10 +505,10 @@ async def test_a_call_that_queues_behind_another_is_waited_for() -> None:
 
     def answer(_: dict[str, Any]) -> Answer:
         first = len(server.requests) == 1
-        return Answer("x" * 8, chunks=8, chunk_delay=0.15) if first else Answer("y", hold=second_may_go)
+        return Answer("x" * 20, chunks=20, chunk_delay=0.1) if first else Answer("y", hold=second_may_go)
 
     with OpenAIServer(answer) as server:
-        async with chat(server.base_url, idle_seconds=0.5) as model:
+        async with chat(server.base_url, idle_seconds=1) as model:
             first = asyncio.create_task(model.ask(PROMPT))
             assert await asyncio.to_thread(server.wait, lambda: len(server.requests) == 1)
             second = asyncio.create_task(model.ask(PROMPT))
