@@ -391,6 +391,20 @@ async def test_examples_that_name_a_stub_are_run_when_that_is_written() -> None:
     assert played.model.asked == ["total skeleton", "mean skeleton"]
 
 
+async def test_a_stub_that_only_an_example_names_is_written_too() -> None:
+    """Nobody calls `double` but the example of `four`, which cannot pass without it."""
+    four = 'def four(n):\n    """Four times.\n\n    >>> four(3) == double(double(3))\n    True\n    """\n    ...\n'
+    double = 'def double(n):\n    """Twice."""\n    ...\n'
+    other = 'class Box:\n    def four(self):\n        """Another of that name."""\n        ...\n'
+    script = {
+        "four": {"skeleton": [block("def four(n):\n    return 4 * n")]},
+        "double": {"code": [block("def double(n):\n    return 2 * n")]},
+    }
+    played = await play(choose("mother_child"), f"{four}\n\n{double}\n\n{other}", {}, script)
+    assert played.stop.verdict == "passed"
+    assert played.model.asked == ["four skeleton", "double code"]
+
+
 async def test_a_stub_that_two_targets_call_is_written_once() -> None:
     """Each target has an agent for it and is proven with hers; in the result stands one."""
     mean = 'def mean(items):\n    """Total by number."""\n    ...\n'

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 
+from soa_agents.models.endpoint import endpoint_of
 from soa_agents.models.pace import Pace, Share, Waits
-from soa_agents.models.port import OpenModel
+from soa_agents.models.port import OpenModel, Prompt, Reply
 from soa_agents.models.relayed import Relay, RelayedChat, no_editor
 from soa_agents.settings import Settings
 
@@ -25,16 +29,41 @@ class Access:
     def open(self, settings: Settings, key: str | None, job_id: str, waits: Waits) -> OpenModel:
         """The model that the settings name, for one job; `key` is its key.
 
-        `waits` hears what a call has to wait for before it is sent. Raises `ModelError` when none is named.
+        `waits` hears what a call has to wait for before it is sent. Raises `ModelError` when none is named,
+        or what is named can be none. Needs a running loop.
         """
         model = settings.model
         if model.provider == "editor":
             if self.relay is None:
                 raise no_editor()
             return RelayedChat(model, job_id, self.relay)
-        # Imported here: the SDK takes a third of a second that no refusal should wait for.
-        from soa_agents.models.openai_chat import OpenAIChat
-
+        endpoint_of(model, key)
         pace = self._paces.setdefault((model.base_url, model.name, key), Pace())
         share = Share(pace, settings.limits.parallel, waits)
-        return OpenAIChat(model, key, share=share, idle_seconds=self.idle_seconds, retries=self.retries)
+
+        def connect() -> OpenModel:
+            from soa_agents.models.openai_chat import OpenAIChat
+
+            return OpenAIChat(model, key, share=share, idle_seconds=self.idle_seconds, retries=self.retries)
+
+        return _Loading(connect)
+
+
+class _Loading:
+    """A model whose SDK is still being imported: that takes half a second, in which tests can run already."""
+
+    def __init__(self, connect: Callable[[], OpenModel]) -> None:
+        self._model = asyncio.create_task(_loaded(connect))
+
+    async def ask(self, prompt: Prompt) -> Reply:
+        """As `Model.ask`."""
+        return await (await asyncio.shield(self._model)).ask(prompt)
+
+    async def aclose(self) -> None:
+        """As `OpenModel.aclose`."""
+        await (await self._model).aclose()
+
+
+async def _loaded(connect: Callable[[], OpenModel]) -> OpenModel:
+    await asyncio.to_thread(import_module, "soa_agents.models.openai_chat")
+    return connect()

@@ -134,7 +134,8 @@ def _helper(state: State, mother: Node, stub: Definition) -> Node:
 
 
 def _with_callees(state: State, root: str) -> State:
-    """The state in which every stub of the workspace that the family calls by now is an agent of it.
+    """The state in which every stub of the workspace that the family needs by now is an agent of it: one that
+    its code calls, or a function that its examples name, which fail without.
 
     Whichever of them calls it, it belongs to the root: several may, in any order, and each may stop to.
     """
@@ -148,7 +149,8 @@ def _with_callees(state: State, root: str) -> State:
     pending = [mother, *(node for child in helpers for node in state.family(child))]
     nodes, callees = dict(state.nodes), set[str]()
     while pending:
-        for stub in stubs_called(state, pending.pop()) - targets:
+        node = pending.pop()
+        for stub in (stubs_called(state, node) | _functions_shown(state, node)) - targets:
             agent = f"{root}>{stub}"
             if agent in callees:
                 continue
@@ -163,7 +165,7 @@ def _with_callees(state: State, root: str) -> State:
 
 
 def _is_callee(node: Node) -> bool:
-    """Whether its function is a stub of the workspace that another agent's code calls."""
+    """Whether its function is a stub of the workspace that another agent needs."""
     return node.parent is not None and not node.new
 
 
@@ -188,12 +190,20 @@ def needs(state: State, target: Target) -> frozenset[str]:
 
 def _stubs_shown(state: State, node: Node) -> set[str]:
     """The stubs of the workspace that the examples of the agent's docstring name: those fail before these."""
-    reach = state.job.stubs.get(node.function.path, {})
-    if not reach or ">>>" not in node.spec:
-        return set()
-    shown = words("\n".join(_EXAMPLE.findall(node.spec)))
-    last = {stub: spelling.rpartition(".") for spelling, stub in reach.items()}  # of a method: class, name
+    shown, reach = _shown(node.spec), state.job.stubs.get(node.function.path, {})
+    last = {stub: spelling.rpartition(".") for spelling, stub in reach.items()} if shown else {}
     return {s for s, (owner, _, name) in last.items() if (owner if name == "__init__" else name) in shown}
+
+
+def _functions_shown(state: State, node: Node) -> set[str]:
+    """Those of them that are functions of a module: the name of a method may be that of another class'."""
+    shown, reach = _shown(node.spec), state.job.stubs.get(node.function.path, {})
+    return {reach[name] for name in shown & reach.keys()} - {str(node.function)}
+
+
+def _shown(spec: str) -> set[str]:
+    """The words in the examples of a docstring."""
+    return words("\n".join(_EXAMPLE.findall(spec))) if ">>>" in spec else set()
 
 
 def all_needs(
