@@ -393,7 +393,7 @@ async def test_examples_that_name_a_stub_are_run_when_that_is_written() -> None:
 
 async def test_a_stub_that_only_an_example_names_is_written_too() -> None:
     """Nobody calls `double` but the example of `four`, which cannot pass without it."""
-    four = 'def four(n):\n    """Four times.\n\n    >>> four(3) == double(double(3))\n    True\n    """\n    ...\n'
+    four = 'def four(n):\n    """Four times.\n\n    >>> four(1) == double(2)\n    True\n    """\n    ...\n'
     double = 'def double(n):\n    """Twice."""\n    ...\n'
     other = 'class Box:\n    def four(self):\n        """Another of that name."""\n        ...\n'
     script = {

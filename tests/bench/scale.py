@@ -4,8 +4,9 @@
 
 The model is `tests/openai_server.py` in a process of its own. Its replies take the same time whatever is
 asked: two seconds; in `sequential`, where agents wait for each other, a quarter. Jobs are whole ones, each in
-a process of its own; their tests look for what was to be written, in the engine's process, so that agents are
-measured and not pytest. Each job has work for exactly so many agents:
+a process that has done one small job before, as a server's engine has from its second on. Their tests look
+for what was to be written, in the engine's process, so that agents are measured and not pytest. Each job has
+work for exactly so many agents:
 
 mother_child                 a Mother and Children
 single                       a function for each
@@ -43,7 +44,7 @@ from soa_agents.swarm.job import StartJob
 from soa_agents.verify.report import Overlay, Report, Selection, TestResult
 from soa_agents.workspace.ids import FunctionId
 from soa_server.cli import charts
-from sums import NOBODY, PATH, Sums, served, start, write
+from sums import NOBODY, PATH, Job, Sums, served, start, write
 
 SIZES = (4, 16, 64, 256)
 LIMITS = Limits(calls=2_000, agents=400, tokens=50_000_000, parallel=256, rounds=1)
@@ -165,26 +166,11 @@ def _say(text: str, seconds: float = 2.0) -> Mapping[str, Any]:
 
 
 def measured(protocol: str, agents: int, folder: Path) -> dict[str, Any]:
-    """Figures of one job, run in this process."""
+    """Figures of one job, run in this process after another of a single agent."""
+    _begun("single", functions(1, planned=False), folder / "first")
     name, todo = work(protocol, agents)
-    root = folder / "workspace"
-    for path, text in todo.files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    with served(todo.script, folder) as url:
-        job = start(root, url, "scale", LIMITS)
-        settings = replace(job.settings, protocol=name)
-        return asyncio.run(_run(replace(job, targets=todo.targets, settings=settings), todo, agents))
-
-
-async def _run(job: StartJob, todo: Work, agents: int) -> dict[str, Any]:
-    probe: dict[str, Any] = {}
-    exec(PROBE, probe)  # noqa: S102 - ours: the probe that other processes are given as a program
-    watch = threading.Thread(target=probe["watch"], args=(asyncio.get_running_loop(),), daemon=True)
-    watch.start()
     before = _memory()
-    done = await write(job, _laboratories(todo))
-    assert done.result.update.verdict == "passed", done.result.update
+    done, probe = _begun(name, todo, folder / "measured")
     lag = told(probe["late"], done.started[0].time, done.events[-1].time)
     return {
         "agents": agents,
@@ -197,6 +183,28 @@ async def _run(job: StartJob, todo: Work, agents: int) -> dict[str, Any]:
         "lagP99Ms": lag["p99"],
         "lagWorstMs": lag["worst"],
     }
+
+
+def _begun(protocol: str, todo: Work, folder: Path) -> tuple[Job, dict[str, Any]]:
+    """A job that was run to its end in this process, and how late the loop was."""
+    root = folder / "workspace"
+    for path, text in todo.files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    with served(todo.script, folder) as url:
+        job = start(root, url, "scale", LIMITS)
+        settings = replace(job.settings, protocol=protocol)
+        return asyncio.run(_run(replace(job, targets=todo.targets, settings=settings), todo))
+
+
+async def _run(job: StartJob, todo: Work) -> tuple[Job, dict[str, Any]]:
+    probe: dict[str, Any] = {}
+    exec(PROBE, probe)  # noqa: S102 - ours: the probe that other processes are given as a program
+    watch = threading.Thread(target=probe["watch"], args=(asyncio.get_running_loop(),), daemon=True)
+    watch.start()
+    done = await write(job, _laboratories(todo))
+    assert done.result.update.verdict == "passed", done.result.update
+    return done, probe
 
 
 def _laboratories(todo: Work) -> OpenLaboratory:

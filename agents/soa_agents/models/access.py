@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 
 from soa_agents.models.endpoint import endpoint_of
 from soa_agents.models.pace import Pace, Share, Waits
@@ -50,10 +49,10 @@ class Access:
 
 
 class _Loading:
-    """A model whose SDK is still being imported: that takes half a second, in which tests can run already."""
+    """A model whose SDK is still being imported: that takes most of a second, in which tests can run."""
 
     def __init__(self, connect: Callable[[], OpenModel]) -> None:
-        self._model = asyncio.create_task(_loaded(connect))
+        self._model = asyncio.create_task(asyncio.to_thread(connect))
 
     async def ask(self, prompt: Prompt) -> Reply:
         """As `Model.ask`."""
@@ -62,8 +61,3 @@ class _Loading:
     async def aclose(self) -> None:
         """As `OpenModel.aclose`."""
         await (await self._model).aclose()
-
-
-async def _loaded(connect: Callable[[], OpenModel]) -> OpenModel:
-    await asyncio.to_thread(import_module, "soa_agents.models.openai_chat")
-    return connect()

@@ -201,9 +201,9 @@ def _functions_shown(state: State, node: Node) -> set[str]:
     return {reach[name] for name in shown & reach.keys()} - {str(node.function)}
 
 
-def _shown(spec: str) -> set[str]:
+def _shown(spec: str) -> frozenset[str]:
     """The words in the examples of a docstring."""
-    return words("\n".join(_EXAMPLE.findall(spec))) if ">>>" in spec else set()
+    return words("\n".join(_EXAMPLE.findall(spec))) if ">>>" in spec else frozenset()
 
 
 def all_needs(

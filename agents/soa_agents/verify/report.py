@@ -53,10 +53,11 @@ class TestResult:
 
     def runs(self, function: FunctionId) -> bool:
         """Whether it was seen to run that function, or one inside it: what a decorator returns."""
-        if function in self.ran:
-            return True
-        inside = f"{function.qualname}{_INSIDE}"
-        return any(ran.qualname.startswith(inside) and ran.path == function.path for ran in self.ran)
+        path, name = function.path, function.qualname  # texts: asked of every test for every agent
+        for ran in self.ran:
+            if ran.path == path and (ran.qualname == name or ran.qualname.startswith(f"{name}{_INSIDE}")):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from soa_agents.patch import Edit, Patch, make_edit, make_patch
 from soa_agents.swarm.assembly.importing import import_edits
-from soa_agents.swarm.assembly.layout import File, file_of
+from soa_agents.swarm.assembly.layout import File, file_of, replacement
 from soa_agents.swarm.assembly.pieces import Piece, merge_names
 from soa_agents.swarm.assembly.renaming import Renaming, renamed
 from soa_agents.swarm.code import Def, Definition
@@ -39,7 +39,7 @@ def assemble(texts: Mapping[str, str], pieces: Sequence[Piece]) -> Patch:
         here = [piece for piece in merged if piece.function.path == path]
         edits += import_edits(file, [each for piece in here for each in piece.written.imports])
         edits += _insertions(file, here)
-        edits += [file.edit(piece) for piece in here if not piece.new]
+        edits += [replacement(path, texts[path], piece) for piece in here if not piece.new]
     return make_patch(edits)
 
 

@@ -46,19 +46,6 @@ class File:
         """Code with the file's line ends."""
         return source.replace("\n", self.newline)
 
-    def edit(self, piece: Piece) -> Edit:
-        """The replacement of a workspace function; header and docstring keep their characters if they may.
-
-        The comments that stand behind a stub's placeholder go with it.
-        """
-        function = self.functions[piece.function.qualname]
-        prefix = function.indent.rpartition("\f")[2]
-        source = _with_remark(self.text, function, piece.written.source)
-        new = self.breaks(indented(source, prefix, _unit_of(self, function)).removeprefix(prefix))
-        new = _with_old_header(self, function, source, new)
-        start, end = function.span.start, _whole_end(self.text, function)
-        return make_edit(self.text, Edit(self.path, start, end, new, "target", piece.function.qualname))
-
     def held(self, anchor: FunctionId) -> int:
         """The number of the top-level statement that holds a function, or the first of its overloads."""
         at = self.functions[anchor.qualname]
@@ -152,6 +139,22 @@ def file_of(path: str, text: str) -> File:
         unit,
         _usual_gap(text, statements),
     )
+
+
+@lru_cache(maxsize=512)  # a piece is put into its file when it is tried, with the others, and at the end
+def replacement(path: str, text: str, piece: Piece) -> Edit:
+    """The replacement of a workspace function; header and docstring keep their characters if they may.
+
+    The comments that stand behind a stub's placeholder go with it.
+    """
+    file = file_of(path, text)
+    function = file.functions[piece.function.qualname]
+    prefix = function.indent.rpartition("\f")[2]
+    source = _with_remark(text, function, piece.written.source)
+    new = file.breaks(indented(source, prefix, _unit_of(file, function)).removeprefix(prefix))
+    new = _with_old_header(file, function, source, new)
+    start, end = function.span.start, _whole_end(text, function)
+    return make_edit(text, Edit(path, start, end, new, "target", piece.function.qualname))
 
 
 def _own_unit(text: str, function: Function) -> str:

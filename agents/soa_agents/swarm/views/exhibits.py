@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -63,21 +63,62 @@ class Exhibits:
         return bool(self.quoted)
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What reports say: the result that speaks for each test, the tests by the functions they ran, and those
+    that failed by their files."""
+
+    reports: tuple[Report, ...] = ()
+    of: Mapping[FunctionId, TestResult] = field(default_factory=dict)
+    running: Mapping[FunctionId, Collection[FunctionId]] = field(default_factory=dict)
+    failing: Mapping[str, Collection[FunctionId]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Reading:
+    """Reads reports once for all agents who go by the same ones: no prompt takes longer among many."""
+
+    _last: Results = field(default_factory=Results)
+
+    def results(self, *reports: Report) -> Results:
+        """What these reports say."""
+        last = self._last.reports
+        if len(last) != len(reports) or any(a is not b for a, b in zip(last, reports, strict=True)):
+            self._last = _read(reports)
+        return self._last
+
+
+def _read(reports: tuple[Report, ...]) -> Results:
+    results: dict[FunctionId, TestResult] = {}
+    for result in (result for report in reports for result in report.tests):
+        test = test_id(result.nodeid)
+        if test not in results or _weight(result) > _weight(results[test]):
+            results[test] = result
+    running: dict[FunctionId, list[FunctionId]] = {}
+    failing: dict[str, list[FunctionId]] = {}
+    for test, result in results.items():
+        for function in dict.fromkeys(result.ran):
+            running.setdefault(function, []).append(test)
+        if _weight(result) == 2:
+            failing.setdefault(test.path, []).append(test)
+    return Results(reports, results, running, failing)
+
+
 def tests_of(
     focus: Focus,
     texts: Mapping[str, str],
     listed: Iterable[str],
-    reports: Sequence[Report],
+    results: Results,
     told: Report | None = None,
 ) -> Exhibits:
     """The tests to show: those that name the function, else those seen to run it that run little else.
 
-    `listed` are node ids known beforehand; `reports` say which tests ran it and which of them failed. What
+    `listed` are node ids known beforehand; `results` say which tests ran it and which of them failed. What
     fails in `told`, the report that is shown, is quoted in any case.
     """
     complaints = {r.nodeid for r in told.tests if not r.passed and r.outcome != "skipped"} if told else set()
     ids = {test_id(n) for n in complaints}
-    found = _found(focus, texts, listed, reports, ids)
+    found = _found(focus, texts, listed, results, ids)
     reported = {s.function.id for test, s in found.items() if test in ids}
     tests = _merged(found.values())
     naming = [s for s in tests if _names(focus, s)]
@@ -136,24 +177,24 @@ def _found(
     focus: Focus,
     texts: Mapping[str, str],
     listed: Iterable[str],
-    reports: Iterable[Report],
+    results: Results,
     ids: Container[FunctionId],
 ) -> dict[FunctionId, Shown]:
     """The tests by their id: the listed ones, and those of the reports that ran the function, or that failed
     and may name it or are among the `ids`."""
-    results: dict[FunctionId, TestResult] = {}
-    for report in reports:
-        for result in report.tests:
-            known = results.get(test_id(result.nodeid))
-            if known is None or _weight(result) > _weight(known):
-                results[test_id(result.nodeid)] = result
-    may_name = _may_name(focus, results, texts)
-    told = {t for t, r in results.items() if _weight(r) == 2 and (t in ids or t in may_name)}
-    ran = [test for test, result in results.items() if focus.function in result.ran or test in told]
+    name = _spelled(focus)
+    naming = {path for path in results.failing if name in texts.get(path, "")}
+    told = (  # that of a method may stand in another file
+        test
+        for path, tests in results.failing.items()
+        for test in tests
+        if path in naming or "." in test.qualname or test in ids
+    )
+    ran = [*results.running.get(focus.function, ()), *told]
     found = {}
     for test in dict.fromkeys([*map(test_id, listed), *ran]):
         if shown := _shown(test, texts):
-            last = results.get(test)
+            last = results.of.get(test)
             found[test] = _with_result(focus, shown, last) if last else shown
     return found
 
@@ -261,13 +302,6 @@ def _inherited_by(shown: Shown, others: list[Shown]) -> bool:
 def _names(focus: Focus, shown: Shown) -> bool:
     """Whether the test spells the function's name, or its class's where Python itself calls the method."""
     return _spelled(focus) in words(shown.source)
-
-
-def _may_name(focus: Focus, tests: Collection[FunctionId], texts: Mapping[str, str]) -> set[FunctionId]:
-    """Those of which `_names` is worth asking: that of a method may stand in another file."""
-    name, files = _spelled(focus), {test.path for test in tests}
-    naming = {path for path in files if name in texts.get(path, "")}
-    return {test for test in tests if test.path in naming or "." in test.qualname}
 
 
 def _spelled(focus: Focus) -> str:

@@ -106,6 +106,7 @@ def brief(text: str, function: Function, unwritten: bool = False, note: str = ""
     return f"{signature(text, function)} ...{comment}"
 
 
+@lru_cache(maxsize=1024)  # asked several times of each agent
 def head(source: str) -> str:
     """A dedented function's signature and docstring with `...` for a body; a stub stays as it is."""
     found = functions("", source)

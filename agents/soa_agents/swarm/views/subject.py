@@ -139,8 +139,8 @@ class Subject:
         listed = [*(root.tests if root else ()), *self.viewer.tests_for(self.function)]
         listed = [] if self.node.new else listed  # a name of the workspace is not this helper's
         focus = Focus(self.function, self.file)
-        reports = [self.state.baseline, *([self.report] if self.report else [])]
-        return exhibits.tests_of(focus, self.texts, listed, reports, self.told)
+        results = self.viewer.reading.results(self.state.baseline, *([self.report] if self.report else []))
+        return exhibits.tests_of(focus, self.texts, listed, results, self.told)
 
     def _told(self) -> Report | None:
         """The failing report: of the run that the ask is about, or for a first rewrite the baseline's."""

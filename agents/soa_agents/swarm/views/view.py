@@ -11,6 +11,7 @@ from soa_agents.swarm.actions import Ask
 from soa_agents.swarm.state import State
 from soa_agents.swarm.views import conventions
 from soa_agents.swarm.views.elsewhere import Graph
+from soa_agents.swarm.views.exhibits import Reading
 from soa_agents.swarm.views.fitting import fit, tokens
 from soa_agents.swarm.views.lookup import module_name
 from soa_agents.swarm.views.subject import Subject
@@ -106,6 +107,7 @@ class Viewer:
     documents: Mapping[str, str] = field(default_factory=dict)
     python: str = ""
     known: Mapping[str, Sequence[FunctionId]] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading, compare=False)
 
     def prompt(self, state: State, ask: Ask) -> Prompt:
         """The conversation for a model call, with the replies of this key that broke their format.
