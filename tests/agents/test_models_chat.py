@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx2
 import pytest
 from openai_server import Answer, OpenAIServer
 from soa_agents.errors import CallFailed, KeyRefused, ModelError, ModelUnreachable, NoModel, PromptTooLong
@@ -275,6 +276,24 @@ async def test_an_address_where_nobody_is(
         async with chat(base_url, None) as model:
             await model.ask(PROMPT)
     assert [word for word in words if word not in str(raised.value)] == [], raised.value
+
+
+@pytest.mark.parametrize(("base_url", "tries"), [(refused_port(), 1), ("http://no-such-host.invalid/v1", 2)])
+async def test_only_an_address_elsewhere_is_tried_again(
+    base_url: str, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens on this machine: that does not change while the SDK waits."""
+    sent, send = list[str](), httpx2.AsyncClient.send
+
+    async def counted(client: httpx2.AsyncClient, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        sent.append(str(request.url))
+        return await send(client, request, **options)
+
+    monkeypatch.setattr(httpx2.AsyncClient, "send", counted)
+    with pytest.raises(ModelUnreachable):
+        async with chat(base_url, None, retries=1) as model:
+            await model.ask(PROMPT)
+    assert len(sent) == tries
 
 
 async def test_a_plain_server_behind_https_is_told_apart() -> None:

@@ -57,7 +57,8 @@ def refused(start: StartJob, error: SoaError, usage: Usage | None = None) -> Job
 
 def cancelled(start: StartJob, state: State | None) -> JobResult:
     """A job the person cancelled; what was best by then is kept to look at."""
-    kept = f" after {state.spent.calls} model calls" if state and state.spent.calls else ""
+    calls = state.spent.calls if state else 0
+    kept = f" after {calls} model call{'s' * (calls > 1)}" if calls else ""
     result = JobResult(
         JobUpdate(
             job_id=start.job_id,

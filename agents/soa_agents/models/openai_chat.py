@@ -253,7 +253,9 @@ class _PatientClient(openai.DefaultAioHttpClient):
         self._heard = float("-inf")
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send once. Raises `ModelUnreachable` when the server stays silent, which the SDK does not retry."""
+        """Send once. Raises `ModelUnreachable`, which the SDK does not retry, when the server stays silent or
+        this machine has none at that address: another try would only keep a person waiting.
+        """
         try:
             async with asyncio.timeout(self._idle) as limit:
                 self._waiting.add(limit)
@@ -263,6 +265,10 @@ class _PatientClient(openai.DefaultAioHttpClient):
                     self._waiting.discard(limit)
         except TimeoutError:
             raise faults.silent(self._endpoint, self._idle) from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            if self._endpoint.is_local:
+                raise faults.unreachable(self._endpoint, error) from None
+            raise
         if response.status_code == 429:
             response.headers["x-should-retry"] = "false"  # the pace of all calls decides, not each for itself
         return response
