@@ -278,7 +278,11 @@ async def test_an_address_where_nobody_is(
     assert [word for word in words if word not in str(raised.value)] == [], raised.value
 
 
-@pytest.mark.parametrize(("base_url", "tries"), [(refused_port(), 1), ("http://no-such-host.invalid/v1", 2)])
+@pytest.mark.parametrize(
+    ("base_url", "tries"),
+    [(refused_port(), 1), ("http://no-such-host.invalid/v1", 2)],
+    ids=["here", "elsewhere"],
+)
 async def test_only_an_address_elsewhere_is_tried_again(
     base_url: str, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
