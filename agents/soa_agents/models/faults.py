@@ -147,6 +147,11 @@ def unreachable(endpoint: Endpoint, cause: BaseException) -> ModelUnreachable:
     return ModelUnreachable(f"Nothing answers at {where}. Start the model's server there, or set {SET_URL}.")
 
 
+def is_refused(cause: BaseException) -> bool:
+    """Whether nobody listens at the address, whatever the failure is wrapped in."""
+    return any(isinstance(c, ConnectionRefusedError) for c in _chain(cause))
+
+
 def silent(endpoint: Endpoint, seconds: float) -> ModelUnreachable:
     """The server took the request and said nothing at all."""
     return ModelUnreachable(

@@ -266,7 +266,7 @@ class _PatientClient(openai.DefaultAioHttpClient):
         except TimeoutError:
             raise faults.silent(self._endpoint, self._idle) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            if self._endpoint.is_local:
+            if self._endpoint.is_local and faults.is_refused(error):
                 raise faults.unreachable(self._endpoint, error) from None
             raise
         if response.status_code == 429:
