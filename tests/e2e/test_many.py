@@ -212,5 +212,65 @@ def test_a_test_that_runs_two_broken_functions_is_first_held_against_the_worse(
     assert (last["verdict"] == "passed", "+    return line.split()[0]" in last["patch"]) == (fixed, True)
 
 
+LAYERS = '''def first(line):
+    """The first word."""
+    return line.split()[0]
+
+
+def initials(line):
+    """The first letter of the first word, in capitals."""
+    return first(line)[0].upper()
+
+
+def shout(line):
+    """The first word in capitals, with a mark."""
+    return first(line).upper() + "!"
+
+
+def double(n):
+    """Twice."""
+    return 2 * n
+'''
+LAYERS_TESTS = """from layers import double, first, initials, shout
+
+
+def test_first():
+    assert first("ann lee") == "ann"
+
+
+def test_initials():
+    assert initials("ann lee") == "A"
+
+
+def test_shout():
+    assert shout("ann lee") == "ANN!"
+
+
+def test_double():
+    assert double(2) == 4
+"""
+
+
+def test_a_fault_that_another_one_hides_is_mended_and_what_has_none_is_left(tmp_path: Path) -> None:
+    """`first` raises, so every test but one points at it; `initials` is wrong besides, `shout` is not."""
+    root, home = tmp_path / "project", tmp_path / "home"
+    root.mkdir()
+    broken = LAYERS
+    for right, wrong in (("[0]\n", "[5]\n"), ("upper()\n", "lower()\n"), ("2 * n", "n")):
+        broken = broken.replace(right, wrong)
+    for path, text in {"layers.py": broken, "test_layers.py": LAYERS_TESTS}.items():
+        (root / path).write_text(text)
+    script = {
+        f"layers.py::{name}": {"skeleton": [fenced(source_of(LAYERS, name))]}
+        for name in ("first", "initials", "double")
+    }
+    with OpenAIServer(scripted(script)) as server:
+        done = whole.soa(["fix", "--apply", "--protocol", "mother_child"], root, home, server.base_url)
+        asked = sorted(request.target.partition("::")[2] for request in server.requests)
+    assert (done.returncode, asked) == (0, ["double", "first", "initials"]), done.stderr
+    assert (root / "layers.py").read_text() == LAYERS
+    assert "3 of 3 functions pass 4 of 4 tests" in done.stderr, done.stderr
+
+
 def fenced(source: str) -> str:
     return f"```python\n{source}\n```"

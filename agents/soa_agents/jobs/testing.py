@@ -58,14 +58,29 @@ def first_path(place: Workplace) -> str:
 
 
 async def failing(place: Workplace, runner: TestRunner) -> Failing:
-    """Run the named tests, or all, and find the first suspect behind each failure."""
+    """Run the named tests, or all, and find the first suspect behind each failure.
+
+    Where there are several, what a failing test itself called is looked at as well: a fault further in may
+    hide one of its own, for which the inner function would be blamed. If it has none, nobody is asked.
+    """
     report = await runner.run({}, as_named(place.start))
     check_ran(place.start, report)
     if gone := [r.nodeid for r in report.tests if r.outcome == "missing"]:
         raise Refused(f"pytest finds no test {gone[0]}; check its name, or name its file alone.")
     red = [r for r in report.tests if not r.passed and r.outcome != "skipped"]
     found = dict.fromkeys(s for r in red for s in _suspects(place, report, r)[:1])
+    if len(found) > 1:
+        found |= dict.fromkeys(f for r in red for f in _outermost(place, r))
     return Failing(report, tuple(found))
+
+
+def _outermost(place: Workplace, result: TestResult) -> tuple[FunctionId, ...]:
+    """What a failing test called of the workspace, on whose stack it stands."""
+    for frame in result.frames:
+        function = FunctionId(frame.path, frame.function)
+        if frame.path in place.facts and not place.facts[frame.path].is_test:
+            return (function,) if place.graph.function(function) else ()
+    return ()
 
 
 async def run_tests(place: Workplace, runner: TestRunner) -> JobResult:
