@@ -272,5 +272,53 @@ def test_a_fault_that_another_one_hides_is_mended_and_what_has_none_is_left(tmp_
     assert "3 of 3 functions pass 4 of 4 tests" in done.stderr, done.stderr
 
 
+EXAMPLE = '''def twice(n):
+    """Twice."""
+    return 2 * n
+
+
+def through(n):
+    """As `twice`."""
+    return twice(n)
+
+
+def more(n):
+    """One more than twice.
+
+    >>> more(2)
+    5
+    """
+    return through(n) + 1
+'''
+EXAMPLE_TESTS = """from example import more, twice
+
+
+def test_twice():
+    assert twice(2) == 4
+
+
+def test_more():
+    assert more(0) == 1
+"""
+
+
+def test_an_example_counts_as_the_last_run_of_all_saw_it(tmp_path: Path) -> None:
+    """That of `more` fails as long as `twice` is not in place, which only the run of both has."""
+    root, home = tmp_path / "project", tmp_path / "home"
+    root.mkdir()
+    broken = EXAMPLE.replace("2 * n", "n").replace("+ 1", "+ 2")
+    for path, text in {"example.py": broken, "test_example.py": EXAMPLE_TESTS}.items():
+        (root / path).write_text(text)
+    right = {name: fenced(source_of(EXAMPLE, name)) for name in ("twice", "more")}
+    script = {
+        "example.py::twice": {"skeleton": [right["twice"]]},
+        "example.py::more": {"skeleton": [right["more"]], "feedback": ["Look."], "modify": [right["more"]]},
+    }
+    with OpenAIServer(scripted(script)) as server:
+        done = whole.soa(["fix", "--apply", "--protocol", "mother_child"], root, home, server.base_url)
+    assert (done.returncode, (root / "example.py").read_text()) == (0, EXAMPLE), done.stderr
+    assert "still fails" not in done.stderr, done.stderr
+
+
 def fenced(source: str) -> str:
     return f"```python\n{source}\n```"

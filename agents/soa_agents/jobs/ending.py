@@ -131,6 +131,7 @@ def measure(state: State, roots: tuple[str, ...]) -> Measured:
     before: dict[str, TestResult] = {}
     after: dict[str, TestResult] = {}
     shown: list[TestResult] = []
+    together, last = judge.last_together(state)
     for root in roots:
         best = state.best.get(root)
         if best is None:
@@ -142,7 +143,7 @@ def measure(state: State, roots: tuple[str, ...]) -> Measured:
         before.update({r.nodeid: r for r in state.baseline.tests if r.nodeid in names})
         missing = names - set(before)  # it could not even be collected before
         before.update({name: TestResult(name, "error") for name in missing})
-        shown += judge.examples(scope, best.report)
+        shown += judge.examples(scope, last if last and root in together else best.report)
     return Measured(
         tuple(before.values()), tuple(after.values()), tuple(shown), state.report(f"{state.root}:advice")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -178,6 +179,17 @@ def flaky(state: State) -> tuple[str, ...]:
 def together_key(number: int) -> str:
     """The key of the last run of that number, from 0, of all targets together."""
     return f"together:{number}" if number else "together"
+
+
+def last_together(state: State) -> tuple[Collection[str], Report | None]:
+    """Of which targets the last run together was made, and what it said; nothing where there was none."""
+    found: tuple[Collection[str], Report | None] = ((), None)
+    for number in itertools.count():
+        known = state.keys.get(together_key(number))
+        if known is None or not isinstance(known.action, Verify) or known.report is None:
+            return found
+        found = known.action.roots, known.report
+    raise AssertionError  # `count` does not end
 
 
 def before_key(final: str) -> str:
