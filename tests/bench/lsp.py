@@ -45,6 +45,7 @@ from sums import PATH, Sums, served
 
 STARTS = 9  # of each of the two servers whose `initialize` is compared
 WARM = 200  # requests
+GLANCE = 1.0  # seconds for which a person looks at a file before typing in it
 TIMES = ("starting", "warm", "keys_3000", "keys_6000")
 TYPED, PLACES = "    x = f([1])", 12
 CHILDREN = 63
@@ -85,11 +86,17 @@ def measure(command: list[str], root: Path, home: Path, files: dict[str, Path], 
         for name, path in files.items():
             if path != first:
                 server.open(path)
+                server.action(path, 0)
+                time.sleep(GLANCE)
             found[f"keys_{name}"] = spread(server, keys(server, path))
         if ours:
             found["map"] = complete(server, first, begun)
         found["symbols"] = [symbols(server), symbols(server)]
         server.settle()
+        server.close(first)
+        server.open(first)
+        server.action(first, 0)
+        time.sleep(GLANCE)
         found["warm"] = spread(server, asked())
         found["memory"], found["memory_peak"] = round(server.memory(), 1), round(server.peak, 1)
         found["cpu_seconds"] = round(server.cpu(), 2)

@@ -115,6 +115,9 @@ class Server:
         self.tell("textDocument/didOpen", {"textDocument": document})
         return text
 
+    def close(self, path: Path) -> None:
+        self.tell("textDocument/didClose", {"textDocument": {"uri": path.as_uri()}})
+
     def action(self, path: Path, line: int) -> Any:
         place = {"line": line, "character": 4}
         where = {"textDocument": {"uri": path.as_uri()}, "range": {"start": place, "end": place}}

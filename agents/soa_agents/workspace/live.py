@@ -64,10 +64,8 @@ class Live(NamedTuple):
         if at < 0 or self.blocks[at].end < offset:
             return None
         names = {member.function.id.qualname for member in self.blocks[at].read}
-        before = (member for block in self.blocks[:at] for member in block.read)
-        if any(m.overload for m in self.blocks[at].read) or any(
-            m.function.id.qualname in names for m in before
-        ):
+        before = [member.function.id.qualname for block in self.blocks[:at] for member in block.read]
+        if any(m.overload for m in self.blocks[at].read) or not names.isdisjoint(before):
             return innermost(self.functions, offset)  # numbered, or with overloads
         return innermost(tuple(_listed(self.blocks[at : at + 1])), offset)
 

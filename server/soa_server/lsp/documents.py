@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -31,6 +32,7 @@ LONG = 80_000  # characters; reading a longer text takes a parser most of what a
 _DRIVE = re.compile(r"^/[A-Za-z]:")
 
 
+@lru_cache(maxsize=1024)  # asked several times for each request
 def canonical(uri: str) -> str:
     """One spelling for every URI of a file: drive letters small, the same characters escaped."""
     parts = urlsplit(uri)
@@ -202,17 +204,14 @@ class Documents:
         A file outside every folder is a workspace of its own: its directory serves as the folder, so that a
         single file opened in an editor can be worked on together with the tests beside it.
         """
-        if any(disk.is_relative_to(folder.root) for folder in self.folders):
-            return self.folders
-        return open_folders([disk.parent])
+        inside = _innermost(disk, tuple(folder.root for folder in self.folders))
+        return self.folders if inside is not None else open_folders([disk.parent])
 
     def root_of(self, document: Document) -> Path | None:
         """The folder whose settings hold for a document; None where no file stands behind it."""
         if document.path is None:
             return None
-        folders = self.folders_for(document.path)
-        inside = [folder.root for folder in folders if document.path.is_relative_to(folder.root)]
-        return max(inside, key=lambda root: len(root.parts), default=None)
+        return _innermost(document.path, tuple(folder.root for folder in self.folders_for(document.path)))
 
     def snapshot(self, folders: Sequence[Folder]) -> Snapshot:
         """The folders' texts with every open Python document of theirs laid over the disk."""
@@ -231,6 +230,12 @@ class Documents:
         if document.path is None:
             return document.uri
         return Snapshot(self.folders_for(document.path)).path(document.path) or document.path.name
+
+
+@lru_cache(maxsize=1024)
+def _innermost(path: Path, roots: tuple[Path, ...]) -> Path | None:
+    inside = [root for root in roots if path.is_relative_to(root)]
+    return max(inside, key=lambda root: len(root.parts), default=None)
 
 
 def _document(uri: str, text: str, version: int, language: str) -> Document:

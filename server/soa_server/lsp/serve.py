@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+_TURN = 0.0005  # seconds for which a thread that imports or reads may hold up a key; Python allows 0.005
+
 
 def serve_stdio(engine: Sequence[str] | None = None) -> int:
     """Serve over standard input and output until the client ends it; the exit code.
@@ -24,6 +26,7 @@ def serve_stdio(engine: Sequence[str] | None = None) -> int:
 
     gc.freeze()
     gc.enable()
+    sys.setswitchinterval(_TURN)
     return run_stdio(incoming, outgoing, engine)
 
 
