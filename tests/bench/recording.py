@@ -19,7 +19,15 @@ from soa_agents.verify import plan
 
 ROUNDS = 3
 MODES = ("plain", "plugin", "recording")
-REQUEST = {"root": ".", "wanted": None, "doctests": {}, "seconds": 60, "cap": 4000, "loaded": True}
+REQUEST = {
+    "root": ".",
+    "wanted": None,
+    "without": [],
+    "doctests": {},
+    "seconds": 60,
+    "cap": 4000,
+    "loaded": True,
+}
 
 
 def once(mode: str, lib: Path, command: list[str], folder: Path) -> float:
