@@ -51,7 +51,7 @@ def _refuse(problem: OSError) -> NoReturn:
 
 def _in_namespaces(plan: Plan) -> NoReturn:
     ready, allowed = os.pipe(), os.pipe()
-    builder = _fork(lambda: _builder(plan, ready[1], allowed[0]))
+    builder = _fork(lambda: _builder(plan, ready[1], *allowed))
 
     def deserted() -> None:
         os.kill(builder, signal.SIGKILL)  # the kernel then ends everything inside the namespaces
@@ -83,7 +83,8 @@ def _map_users(pid: int) -> None:
     (place / "gid_map").write_text(f"{group} {group} 1\n")
 
 
-def _builder(plan: Plan, ready: int, allowed: int) -> NoReturn:
+def _builder(plan: Plan, ready: int, allowed: int, launchers: int) -> NoReturn:
+    os.close(launchers)  # the launcher's end: were it open here as well, its death would leave us waiting
     kernel.unshare(kernel.ALL_NEW)
     os.write(ready, b"x")
     if not os.read(allowed, 1):
