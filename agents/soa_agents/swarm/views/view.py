@@ -97,6 +97,7 @@ class Viewer:
     `tests_for` gives the node ids of tests that reach a function. `documents` are texts of files in the
     folder's root by name (`AGENTS.md`, `CONTRIBUTING.md`, `pyproject.toml`). `python` is the version of the
     workspace's interpreter, `known` the functions that may be suggested, tests left out, by their words.
+    `reading` remembers the last reports as they were read: it makes views quicker, never others.
     """
 
     texts: Mapping[str, str]
