@@ -124,6 +124,28 @@ def test_the_engines_death_ends_the_run(tmp_path: Path, temporary: Path) -> None
     assert not list(temporary.iterdir())
 
 
+def test_a_launcher_that_dies_while_it_starts_a_run_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Killed as soon as it has a child, twelve times: the child waits for its word then."""
+    root = written(tmp_path, {"test_x.py": "import time\ndef test_x():\n    time.sleep(60)\n"})
+
+    async def killed() -> list[psutil.Process]:
+        run = asyncio.ensure_future(runner(root, seconds=60).run({}, EVERYTHING))
+        found: list[psutil.Process] = []
+        while len(found) < 2 and not run.done():
+            await asyncio.sleep(0)
+            found = psutil.Process().children(recursive=True)
+        for launcher in psutil.Process().children():
+            launcher.kill()
+        await asyncio.gather(run, return_exceptions=True)
+        return found
+
+    left = [process for _ in range(12) for process in asyncio.run(killed())]
+    _, alive = psutil.wait_procs(left, timeout=5)
+    for process in alive:
+        process.kill()
+    assert not alive
+
+
 def running(process: psutil.Process) -> dict[psutil.Process, list[str]]:
     """What it started, with their command lines; nothing when one of them ends meanwhile."""
     try:
