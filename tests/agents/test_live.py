@@ -252,3 +252,12 @@ def test_a_glimpse_sees_what_stands_around_a_place(path: Path) -> None:
         assert live is None or (function in live.functions and {*live.functions} <= {*whole})
     assert sum(live is not None for _, live in seen) > 0.8 * len(whole)
     assert glimpse("a.py", text, 0) is None
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+@example("\ufeffä = 'ö'\r\n")
+def test_characters_and_bytes_are_counted_alike_both_ways(text: str) -> None:
+    syntax = parse(text)
+    for at in range(len(text) + 1):
+        assert syntax.byte(at) == len(text[:at].encode("utf-8", "replace"))
+        assert syntax.offset(syntax.byte(at)) == at

@@ -13,8 +13,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from soa_agents.workspace.blocks import Block, Member, blocks_of, read_alone, scanned
 from soa_agents.workspace.functions import Function, innermost
@@ -25,6 +25,7 @@ from soa_agents.workspace.syntax import (
     Span,
     Syntax,
     changed,
+    difference,
     line_end,
     line_start,
     parse,
@@ -38,7 +39,8 @@ _DEEPER = re.compile(r"(?:[ \t\f]*(?:#[^\r\n]*)?[\r\n])*([ \t]*)(?=[^\s#])")
 _HEAD = re.compile(r"^[ \t\f]*(?:@|(?:async[ \t]+def|def|class)\b)", re.MULTILINE)
 
 
-class Live(NamedTuple):
+@dataclass(frozen=True)
+class Live:
     """One state of a text that is being typed, and its functions."""
 
     path: str
@@ -48,12 +50,12 @@ class Live(NamedTuple):
     sound: bool  # were the functions once read from a whole text, and followed since?
     broken: tuple[Span, ...] = ()  # lines that errors are in; more than all when it is not known in which
 
-    @property
+    @cached_property
     def functions(self) -> tuple[Function, ...]:
         """All functions in file order: at a key, who asks about one place asks `function_at`."""
         return tuple(_listed(self.blocks))
 
-    @property
+    @cached_property
     def has_stubs(self) -> bool:
         """Is any function a stub?"""
         return any(member.function.is_stub for block in self.blocks for member in block.read)
@@ -63,11 +65,14 @@ class Live(NamedTuple):
         at = _block_before(self.blocks, offset)
         if at < 0 or self.blocks[at].end < offset:
             return None
-        names = {member.function.id.qualname for member in self.blocks[at].read}
-        before = [member.function.id.qualname for block in self.blocks[:at] for member in block.read]
-        if any(m.overload for m in self.blocks[at].read) or not names.isdisjoint(before):
-            return innermost(self.functions, offset)  # numbered, or with overloads
+        if any(m.overload for m in self.blocks[at].read) or self._names.index(self._names[at]) < at:
+            return innermost(self.functions, offset)  # with overloads, or numbered
         return innermost(tuple(_listed(self.blocks[at : at + 1])), offset)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The blocks' names, which those of the functions in them begin with."""
+        return tuple([block.read[0].function.id.qualname for block in self.blocks])
 
 
 def opened(path: str, text: str) -> Live:
@@ -116,9 +121,9 @@ def parsed_at(live: Live, offset: int) -> tuple[Syntax, int] | None:
     """
     if live.syntax.text is live.text:
         return live.syntax, offset
-    change = changed(live.syntax.text, live.text)
-    if not change.after.start <= offset < change.after.end:
-        return live.syntax, offset if offset < change.after.start else offset - change.by
+    start, end, new_end = difference(live.syntax.text, live.text)
+    if not start <= offset < new_end:
+        return live.syntax, offset if offset < start else offset + end - new_end
     at = _block_before(live.blocks, offset)
     gap = gap_at(live.path, live.text, live.blocks, at, Span(offset, offset))
     if gap is None:

@@ -48,8 +48,9 @@ class Syntax(NamedTuple):
         return byte - bisect_left(self.continuations, byte)
 
     def byte(self, offset: int) -> int:
-        """The byte offset of a character."""
-        return len(self.text[:offset].encode("utf-8", "replace")) if self.continuations else offset
+        """The byte offset of a character: behind the continuation bytes of the characters before it."""
+        before = range(len(self.continuations))
+        return offset + bisect_left(before, offset, key=lambda at: self.continuations[at] - at - 1)
 
     def span(self, node: Node) -> Span:
         """Where a node stands."""
@@ -104,7 +105,7 @@ class Change(NamedTuple):
 
 def changed(old: str, new: str) -> Change:
     """How a text became another one, as one change; a line end is changed as a whole."""
-    start, end, new_end = _difference(old, new)
+    start, end, new_end = difference(old, new)
     if start and old[start - 1] == "\r":
         start -= 1
     if old[end : end + 1] == "\n" and "\r" in (old[end - 1 : end], new[new_end - 1 : new_end]):
@@ -121,7 +122,7 @@ def reparse(syntax: Syntax, text: str) -> Syntax:
     Neither text begins with a byte order mark.
     """
     data = _read(text)
-    start, end, new_end = _difference(syntax.data, data)
+    start, end, new_end = difference(syntax.data, data)
     while start and _continues(syntax.data, start) | _continues(data, start):  # whole characters
         start -= 1
     while _continues(syntax.data, end) | _continues(data, new_end):
@@ -170,8 +171,8 @@ def _continuations(data: bytes, start: int, end: int) -> Iterator[int]:
     return (match.start() for match in re.compile(rb"[\x80-\xbf]").finditer(data, start, end))
 
 
-def _difference(old: AnyStr, new: AnyStr) -> tuple[int, int, int]:
-    """Where two texts begin to differ, and where in each of them they are the same again."""
+def difference(old: AnyStr, new: AnyStr) -> tuple[int, int, int]:
+    """Where two texts begin to differ, and where in each of them they are the same again, to the end."""
     start = _same(old, new, min(len(old), len(new)), lambda text, at, size: text[at : at + size])
     most = min(len(old), len(new)) - start
     tail = _same(old, new, most, lambda text, at, size: text[len(text) - at - size : len(text) - at])
