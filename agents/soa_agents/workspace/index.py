@@ -12,6 +12,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from soa_agents.workspace.snapshot import Snapshot, read_text
 from soa_agents.workspace.store import open_store
 
 _VERSION = 9  # raised whenever a table, `FileFacts` or what is read into it changes
+_RECENT = 100  # files whose facts are held in memory
 _BATCH = 200  # files between two commits: an interrupted run keeps what it has
 _TABLES = """
 CREATE TABLE IF NOT EXISTS files (
@@ -107,14 +109,15 @@ def known_facts(snapshot: Snapshot, store: sqlite3.Connection) -> dict[str, File
 class Indexed(Mapping[str, FileFacts]):
     """The facts in the store that belong to a snapshot's folders, each read when it is asked for.
 
-    Those in `over` win. A file whose facts are not kept is read; `keep` keeps them.
+    Those in `over` win. A file whose facts are not kept is read; `keep` keeps them. No more than the last
+    few hundred are held in memory.
     """
 
     def __init__(self, snapshot: Snapshot, store: sqlite3.Connection, over: Mapping[str, FileFacts]) -> None:
         self._snapshot = snapshot
         self._store = store
         self._over = over
-        self._read = dict(over)
+        self._recent = lru_cache(maxsize=_RECENT)(self._find)
         self._fresh: dict[str, tuple[bytes, FileFacts]] = {}  # not kept yet, with the digest of their text
         paths = (path for (path,) in _rows(store, "SELECT path FROM facts ORDER BY path"))
         self._paths = dict.fromkeys(path for path in paths if snapshot.folder(path) is not None)
@@ -122,11 +125,9 @@ class Indexed(Mapping[str, FileFacts]):
 
     def __getitem__(self, path: str) -> FileFacts:
         """The facts of one file; raises `KeyError` for a file that is not in the workspace."""
-        if path not in self._read:
-            if path not in self._paths:
-                raise KeyError(path)
-            self._read[path] = self._find(path)
-        return self._read[path]
+        if path not in self._paths:
+            raise KeyError(path)
+        return self._over.get(path) or self._recent(path)
 
     def __iter__(self) -> Iterator[str]:
         """The paths."""
@@ -159,6 +160,8 @@ class Indexed(Mapping[str, FileFacts]):
         text = read_text(self._snapshot.disk(path)) or ""
         facts = file_facts(path, text)
         self._fresh[path] = _digest(text), facts
+        if len(self._fresh) >= _BATCH:
+            self.keep()
         return facts
 
     def _spelled(self) -> Iterator[tuple[str, str]]:

@@ -17,10 +17,12 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from soa_agents.workspace.callgraph import CallGraph
+from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import Indexed, buffered, note, open_index, turn, update
 from soa_agents.workspace.reaching import direct_tests
@@ -40,6 +42,7 @@ def agents_map(graph: CallGraph, under: str | None = None) -> list[Agent]:
     `under` keeps to one file. The status is `stub`, `untested`, or `unknown` until a run says more.
     """
     paths = sorted(graph.facts) if under is None else [under] if under in graph.facts else []
+    graph.look_for(name for path in paths for name in _names_in(graph.facts[path]))
     return [agent for path in paths for agent in _agents_of(graph, path)]
 
 
@@ -125,6 +128,13 @@ def _agents_of(graph: CallGraph, path: str) -> Iterator[Agent]:
     if not graph.facts[path].is_test:
         for each in graph.facts[path].functions:
             yield _agent(graph, FunctionId(path, each.qualname), each.is_stub)
+
+
+def _names_in(facts: FileFacts) -> Iterator[str]:
+    """The names by which what a file holds is used."""
+    if not facts.is_test:
+        named: Iterable[FunctionFact | ClassFact] = chain(facts.functions, facts.classes)
+        yield from (each.qualname.rpartition(".")[2].partition("#")[0] for each in named)
 
 
 def _agent(graph: CallGraph, function: FunctionId, is_stub: bool) -> Agent:

@@ -8,6 +8,7 @@ tests, fixtures. An attribute of an unknown object means nothing here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact, Import, Survey
@@ -16,6 +17,7 @@ from soa_agents.workspace.modules import Modules
 from soa_agents.workspace.snapshot import is_test_file
 
 _DEEP = 12  # re-exports and base classes are followed no further
+_FILES = 300  # whose names are remembered: a large workspace has many times as many
 
 
 class Thing(NamedTuple):
@@ -38,36 +40,45 @@ class User(NamedTuple):
     qualname: str
 
 
+class _File(NamedTuple):
+    """What a file defines, imports and annotates, by name."""
+
+    functions: dict[str, FunctionFact]
+    classes: dict[str, ClassFact]
+    imports: dict[str, list[Import]]
+    types: dict[str, str]
+
+
 class Names:
     """The names of a workspace. Read-only once made; answers are remembered."""
 
     def __init__(self, facts: Mapping[str, FileFacts], known: Survey) -> None:
         self.facts = facts
         self.modules = Modules(facts, known)
-        self._functions: dict[str, dict[str, FunctionFact]] = {}
-        self._classes: dict[str, dict[str, ClassFact]] = {}
-        self._imports: dict[str, dict[str, list[Import]]] = {}
+        self._file = lru_cache(maxsize=_FILES)(self._find_file)
         self._bases: dict[Thing, tuple[Thing, ...]] = {}
         self._resolved: dict[tuple[User, str], Thing | None] = {}
 
     def functions(self, path: str) -> Mapping[str, FunctionFact]:
         """The functions of a file by qualified name; none of a file that is not in the workspace."""
-        if path not in self._functions:
-            found = self.facts[path].functions if path in self.facts else ()
-            self._functions[path] = {each.qualname: each for each in found}
-        return self._functions[path]
+        return self._file(path).functions
 
     def classes(self, path: str) -> Mapping[str, ClassFact]:
         """The classes of a file by qualified name."""
-        if path not in self._classes:
-            self._classes[path] = {each.qualname: each for each in self.facts[path].classes}
-        return self._classes[path]
+        return self._file(path).classes
 
     def imports(self, path: str) -> Mapping[str, Sequence[Import]]:
         """The imports of a file by the name that each binds."""
-        if path not in self._imports:
-            self._imports[path] = _by_name(self.facts[path].imports)
-        return self._imports[path]
+        return self._file(path).imports
+
+    def _find_file(self, path: str) -> _File:
+        facts = self.facts.get(path) or FileFacts(path, is_test=False)
+        return _File(
+            {each.qualname: each for each in facts.functions},
+            {each.qualname: each for each in facts.classes},
+            _by_name(facts.imports),
+            dict(facts.types),
+        )
 
     def resolve(self, user: User, name: str) -> Thing | None:
         """What the dotted `name` means in the code of `user`; None for what is foreign or unsure."""
@@ -181,7 +192,7 @@ class Names:
 
     def _variable(self, path: str, name: str) -> Thing | None:
         """The value that a module's annotated variable has."""
-        said = dict(self.facts[path].types).get(name) if path in self.facts else None
+        said = self._file(path).types.get(name)
         return self._value(User(path, FunctionId.MODULE), said)
 
     def _attribute(self, owner: Thing, name: str, depth: int = 0) -> Thing | None:
