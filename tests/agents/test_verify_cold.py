@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -198,6 +199,7 @@ def test_a_folder_of_several_has_its_prefix_in_every_path(plain: Path) -> None:
 HANGS = {
     "a loop": "while True: pass",
     "one that catches everything": "while 1:\n        try: time.sleep(9)\n        except BaseException: pass",
+    "one in C": "sum(__import__('itertools').repeat(1))",
 }
 
 
@@ -209,7 +211,37 @@ def test_a_hanging_test_is_a_result(tmp_path: Path, body: str) -> None:
     hung = result(report, "test_h.py::test_hang")
     assert hung.outcome == "timeout"
     assert "did not finish within 0.6 s" in hung.message
+    assert "at test_h.py:" in hung.message or "while True" in body
     assert report.problem == "" or report.fault == "hang"
+
+
+OFTEN = """
+import os
+from soa_agents.verify.clock import TooLong, Watch
+
+class Results:
+    number = os.open(os.devnull, os.O_WRONLY)
+
+class Value:
+    def __getitem__(self, key): return Value()
+    def __iter__(self): return iter((1, 2, 3))
+
+def busy():
+    while True:
+        any(Value()[each] is None for each in Value())
+
+watch = Watch(0.001, Results)
+for _ in range(1500):
+    try:
+        watch.start()
+        busy()
+    except TooLong:
+        watch.stop()
+"""
+
+
+def test_looking_where_a_test_is_does_not_end_the_process() -> None:
+    subprocess.run([sys.executable, "-c", OFTEN], check=True, timeout=60)
 
 
 ENDINGS = {
