@@ -205,7 +205,8 @@ class Jailed:
         self._command = command
         self._level = level
         self._killed: Killed = ""
-        self.resting = False  # a test server between two requests uses nothing worth looking at
+        self._at_work = asyncio.Event()  # a test server between two requests uses nothing worth looking at
+        self._at_work.set()
         self._looking = Watch(process.pid, command.memory_mb, scratch)
         self._output = asyncio.create_task(_tail(process))
         self._watch = asyncio.create_task(self._keep_watch())
@@ -214,6 +215,14 @@ class Jailed:
         """Lines as they come, until the command has ended."""
         while line := await self._results.readline():
             yield line
+
+    def rest(self) -> None:
+        """Nobody looks at it until it is to `work` again."""
+        self._at_work.clear()
+
+    def work(self) -> None:
+        """It is asked for something: what it uses is looked at from now on."""
+        self._at_work.set()
 
     @property
     def waited(self) -> float:
@@ -258,7 +267,8 @@ class Jailed:
         self._looking.begin()
         while loop.time() < end:
             await asyncio.sleep(_POLL)
-            if self.resting:
+            if not self._at_work.is_set():
+                await self._at_work.wait()
                 self._looking.begin()
                 continue
             found = await asyncio.to_thread(self._looking.look)

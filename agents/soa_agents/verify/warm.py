@@ -111,7 +111,7 @@ class TestServer:
         self._rests_on = {path: _state(path) for path in told["files"] if path not in self._laid_over()}
         if any(changed > began for changed, size in self._rests_on.values() if size >= 0):
             self._rests_on[""] = (0, 0)  # saved while it was read: never up to date
-        self._running.resting = True
+        self._running.rest()
 
     def _laid_over(self) -> set[str]:
         return {str(self.setup.cold.root / path) for path in self.setup.base}
@@ -133,13 +133,13 @@ class TestServer:
             "recorded": asked.recorded,
             "named": self.setup.named,
         }
-        self._running.resting = False
+        self._running.work()
         try:
             await asyncio.to_thread(_write_all, self._requests, (json.dumps(request) + "\n").encode())
         except OSError:
             return None
         told = await self._hear("answer")
-        self._running.resting = True
+        self._running.rest()
         if told is None or told["id"] != self._asked:
             return None
         return Answer(tuple(told["lines"]), told["end"], told["why"])
