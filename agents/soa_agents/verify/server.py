@@ -23,7 +23,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # The copies of children, ground, kernel, layers, recorder, soundness and swapping lie beside this one:
@@ -81,6 +81,12 @@ class Collected(_Server):
     def __init__(self, plugin: Any) -> None:
         super().__init__(plugin)
         plugin.recorder = soa_recorder.early
+
+    def pytest_collection(self) -> None:
+        """Before anything is collected."""
+        _make_requests_later(sys.modules["pytest"].Function)
+
+    pytest_collection.pytest_impl = _FIRST  # type: ignore[attr-defined]
 
     def pytest_runtestloop(self, session: Any) -> bool:
         """Take pytest's place at the head of its loop."""
@@ -197,6 +203,35 @@ class Collected(_Server):
         if end != "done":
             return f"no child can be forked safely: {end} {why}".strip()
         return "" if outcomes == ["failed"] else "a test that must fail does not fail"
+
+
+class _Later:
+    """An attribute of a test that `make` puts there when it is first asked for."""
+
+    def __init__(self, name: str, make: Callable[[Any], None]) -> None:
+        self.name, self.make = name, make
+
+    def __get__(self, item: Any, owner: Any) -> Any:
+        if item is None:
+            return self
+        self.make(item)
+        return vars(item)[self.name]
+
+
+def _make_requests_later(function: Any) -> None:
+    """Have pytest make a test's `request` when somebody asks for it: of ten thousands few are ever run."""
+    make = getattr(function, "_initrequest", None)
+    if make is None:
+        return
+    names = ("funcargs", "_request")
+
+    def begin(item: Any) -> None:
+        for name in names:
+            vars(item).pop(name, None)
+
+    function._initrequest = begin
+    for name in names:
+        setattr(function, name, _Later(name, make))
 
 
 def _module_of(session: Any) -> Any:
