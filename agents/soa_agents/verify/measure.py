@@ -256,7 +256,7 @@ def _of_each_file(among: Sequence[Candidate]) -> list[Candidate]:
 async def _seconds(
     work: Callable[[Candidate], Awaitable[None]], among: Sequence[Candidate], workers: int
 ) -> float:
-    """Seconds for one list: each worker does a whole one, from opposite ends, so that none waits at the end."""
+    """Seconds for one list: each worker does a whole one, from opposite ends; none waits at the end."""
 
     async def go(mine: Sequence[Candidate]) -> None:
         for one in mine:
