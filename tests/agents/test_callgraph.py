@@ -352,3 +352,14 @@ def test_facts_of_any_text_can_be_had(text: str) -> None:
         for each in facts.functions:
             found = reaching.tests_reaching(both, FunctionId(path, each.qualname))
             assert {name.partition("::")[0] for name in found.affected} <= {"test_a.py"}
+
+
+def test_names_looked_for_together_with_little_held_are_used_as_each_alone() -> None:
+    facts = {path: file_facts(path, text) for path, text in {**FILES, **HELD}.items()}
+    alone, together = CallGraph(facts), CallGraph(facts, held=1)
+    functions = [FunctionId(path, each.qualname) for path in facts for each in facts[path].functions]
+    together.look_for(each.name for each in functions)
+    for each in functions:
+        assert together.users(each) == alone.users(each)
+        assert together.mentions(each) == alone.mentions(each)
+        assert together.callees(each) == alone.callees(each)

@@ -35,11 +35,16 @@ class CallGraph:
     A name is looked into when it is asked for, in the files that spell it: making a graph costs little.
     """
 
-    def __init__(self, facts: Mapping[str, FileFacts], known: Survey | None = None) -> None:
-        """`facts` may read each file when it is asked for, with `known` of all of them."""
+    def __init__(
+        self, facts: Mapping[str, FileFacts], known: Survey | None = None, held: int | None = None
+    ) -> None:
+        """`facts` may read each file when it is asked for, with `known` of all of them.
+
+        `held` bounds the files whose names are remembered, for who looks once and has little room.
+        """
         known = known or survey(facts)
         self.facts = facts
-        self.names = Names(facts, known)
+        self.names = Names(facts, known, held)
         self.modules = self.names.modules
         self._spelled = Spelled(known.spelled)
         self._named: dict[str, _Named] = {}
@@ -124,7 +129,6 @@ class CallGraph:
     def users_of_class(self, thing: Thing) -> set[FunctionId]:
         """The code that names a class, a subclass of it, or something inside one of them."""
         wanted = self.with_subclasses(thing)
-        self.look_for(each.name for each in wanted)
         return {user for each in wanted for user in self._who_names(each.name).classes.get(each, ())}
 
     def tests_naming_class(self, thing: Thing) -> frozenset[str]:
@@ -238,8 +242,7 @@ class CallGraph:
 
         Less is kept than when they are looked for one by one: nobody needs to come back to a file.
         """
-        new = [name for name in dict.fromkeys(names) if name not in self._named]
-        self._named.update((name, _Named()) for name in new)
+        new = {name: _Named() for name in names if name not in self._named}
         wanted: defaultdict[str, list[str]] = defaultdict(list)
         for name in new:
             for spelling in self._spellings(name):
@@ -250,7 +253,8 @@ class CallGraph:
                 self._uses[path] = uses
             for spelling in sorted(wanted.keys() & uses.keys()):
                 for name in wanted[spelling]:
-                    self._sort_in(self._named[name], path, spelling, uses[spelling], loose=spelling == name)
+                    self._sort_in(new[name], path, spelling, uses[spelling], loose=spelling == name)
+        self._named.update(new)
 
     def _who_names(self, name: str) -> _Named:
         """Every use that spells `name`, or a name that an import gave to something called so."""

@@ -109,8 +109,8 @@ def known_facts(snapshot: Snapshot, store: sqlite3.Connection) -> dict[str, File
 class Indexed(Mapping[str, FileFacts]):
     """The facts in the store that belong to a snapshot's folders, each read when it is asked for.
 
-    Those in `over` win. A file whose facts are not kept is read; `keep` keeps them. No more than the last
-    few hundred are held in memory.
+    Those in `over` win. A file whose facts are not kept is read; `keep` keeps them. Those that
+    were asked for last are held in memory, no more.
     """
 
     def __init__(self, snapshot: Snapshot, store: sqlite3.Connection, over: Mapping[str, FileFacts]) -> None:

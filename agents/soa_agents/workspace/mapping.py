@@ -30,6 +30,7 @@ from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 Agent = dict[str, Any]
 _ALL = ""  # in a path's place
+_HELD = 300  # files whose names are remembered while agents are looked up
 _AGENTS = """
 SELECT said, turn = COALESCE((SELECT CAST(said AS INTEGER) FROM state WHERE name = 'turn'), 0)
 FROM agents WHERE path = ?
@@ -59,7 +60,7 @@ def refresh(snapshot: Snapshot, cache: Path, wanted: Iterable[str] = ()) -> Mapp
         stale = sorted(set(wanted) - known)
         if stale:
             facts = Indexed(snapshot, store, {})
-            graph = CallGraph(facts, facts.survey())
+            graph = CallGraph(facts, facts.survey(), _HELD)
             for path in stale:
                 _keep(store, path, agents_map(graph, path))
             facts.keep()
@@ -83,7 +84,7 @@ def asked_agents(snapshot: Snapshot, cache: Path, under: str | None = None) -> l
     with closing(open_index(cache)) as store:
         over = buffered(snapshot)
         facts = Indexed(snapshot, store, over)
-        found = agents_map(CallGraph(facts, facts.survey()), under)
+        found = agents_map(CallGraph(facts, facts.survey(), _HELD), under)
         facts.keep()
         if not over:
             _keep(store, under or _ALL, found)

@@ -17,7 +17,6 @@ from soa_agents.workspace.modules import Modules
 from soa_agents.workspace.snapshot import is_test_file
 
 _DEEP = 12  # re-exports and base classes are followed no further
-_FILES = 300  # whose names are remembered: a large workspace has many times as many
 
 
 class Thing(NamedTuple):
@@ -52,10 +51,11 @@ class _File(NamedTuple):
 class Names:
     """The names of a workspace. Read-only once made; answers are remembered."""
 
-    def __init__(self, facts: Mapping[str, FileFacts], known: Survey) -> None:
+    def __init__(self, facts: Mapping[str, FileFacts], known: Survey, held: int | None = None) -> None:
+        """`held`: the names of how many files are remembered, those of all when None."""
         self.facts = facts
         self.modules = Modules(facts, known)
-        self._file = lru_cache(maxsize=_FILES)(self._find_file)
+        self._file = lru_cache(maxsize=held)(self._find_file)
         self._bases: dict[Thing, tuple[Thing, ...]] = {}
         self._resolved: dict[tuple[User, str], Thing | None] = {}
 
