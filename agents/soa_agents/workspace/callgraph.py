@@ -153,13 +153,16 @@ class CallGraph:
 
         There is one for each class that inherits a test, and none for what is no test.
         """
-        if not is_test_file(function.path) or not function.name.startswith("test"):
-            return ()
-        if function not in self._tests:
-            odd = "<locals>" in function.qualname or "#" in function.qualname
-            known = not odd and self.function(function) is not None
-            self._tests[function] = tuple(self._nodeids(function)) if known else ()
-        return self._tests[function]
+        found = self._tests.get(function)
+        if found is None:
+            found = self._tests[function] = tuple(self._nodeids(function)) if self._is_test(function) else ()
+        return found
+
+    def _is_test(self, function: FunctionId) -> bool:
+        if not function.name.startswith("test") or not is_test_file(function.path):
+            return False
+        odd = "<locals>" in function.qualname or "#" in function.qualname
+        return not odd and self.function(function) is not None
 
     def holds_tests(self, path: str) -> bool:
         """Does a file hold tests? A conftest holds none."""
