@@ -123,7 +123,7 @@ OPEN = {
 
 
 def test_without_a_sandbox_attacks_succeed() -> None:
-    assert set(tried("scrubbed").succeeded) >= OPEN
+    assert not OPEN - set(tried("scrubbed").succeeded)
 
 
 @pytest.mark.parametrize("attack", TABLE)

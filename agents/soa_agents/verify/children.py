@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import soa_clock as clock  # type: ignore[import-not-found]  # clock.py, under the name of its copy
@@ -100,6 +100,7 @@ class Child:
 
     def __init__(self, number: int, pid: int) -> None:
         self.number, self.pid, self.mine = number, pid, pid == 0
+        self.mounts = -1  # while they are held
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -114,9 +115,24 @@ class Child:
     def heard(self, seconds: float) -> tuple[list[str], str, str]:
         """In the server: the child's lines, how it ended, and why."""
         try:
-            return _listen(self.number, self.pid, seconds + _GRACE)
+            return _listen(self.number, self.pid, seconds + _GRACE, self._hold)
         finally:
             os.close(self.number)
+
+    def _hold(self) -> None:
+        """Keep what it has mounted until `release`.
+
+        Taking that down waits for all processors; its end, and who waits for that, need not.
+        """
+        if self.mounts < 0:
+            with contextlib.suppress(OSError):
+                self.mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
+
+    def release(self) -> None:
+        """In the server, before the next child is forked: let go of what it had mounted."""
+        if self.mounts >= 0:
+            os.close(self.mounts)
+            self.mounts = -1
 
 
 def last_word(number: int, kind: str, why: str = "") -> NoReturn:
@@ -134,8 +150,11 @@ def _write(number: int, values: dict[str, Any]) -> None:
         data = data[os.write(number, data) :]
 
 
-def _listen(reading: int, pid: int, seconds: float) -> tuple[list[str], str, str]:
-    """The child's lines as far as its last word; it may also say nothing more, or end without one."""
+def _listen(reading: int, pid: int, seconds: float, begun: Callable[[], None]) -> tuple[list[str], str, str]:
+    """The child's lines as far as its last word; it may also say nothing more, or end without one.
+
+    `begun` is called as soon as it says something, and maybe again.
+    """
     kept, size = b"", 0
     lines: list[str] = []
     end, waits = time.monotonic() + seconds, clock.Waits(seconds, pid)
@@ -149,6 +168,7 @@ def _listen(reading: int, pid: int, seconds: float) -> tuple[list[str], str, str
         data = os.read(reading, 1 << 16)
         if not data:
             return lines, "died", ""
+        begun()
         size, kept = size + len(data), kept + data
         *whole, kept = kept.split(b"\n")
         for line in whole:

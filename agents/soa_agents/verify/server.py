@@ -73,6 +73,7 @@ class _Server:
         lines, end, why = child.heard(self.plugin.watch.seconds)
         children.clear_up()
         self.pipes.tell("answer", id=request["id"], lines=lines, end=end, why=why)
+        child.release()
 
 
 class Collected(_Server):
@@ -199,6 +200,7 @@ class Collected(_Server):
             children.last_word(child.number, "done")
         lines, end, why = child.heard(self.plugin.watch.seconds)
         children.clear_up()
+        child.release()
         outcomes = [told["outcome"] for told in map(json.loads, lines) if told["kind"] == "test"]
         if end != "done":
             return f"no child can be forked safely: {end} {why}".strip()
