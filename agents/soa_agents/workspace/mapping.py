@@ -17,12 +17,11 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from soa_agents.workspace.callgraph import CallGraph
-from soa_agents.workspace.facts import ClassFact, FileFacts, FunctionFact
+from soa_agents.workspace.facts import FileFacts
 from soa_agents.workspace.ids import FunctionId
 from soa_agents.workspace.index import Indexed, buffered, note, open_index, turn, update
 from soa_agents.workspace.reaching import direct_tests
@@ -134,8 +133,8 @@ def _agents_of(graph: CallGraph, path: str) -> Iterator[Agent]:
 def _names_in(facts: FileFacts) -> Iterator[str]:
     """The names by which what a file holds is used."""
     if not facts.is_test:
-        named: Iterable[FunctionFact | ClassFact] = chain(facts.functions, facts.classes)
-        yield from (each.qualname.rpartition(".")[2].partition("#")[0] for each in named)
+        for qualname in (each.qualname for kind in (facts.functions, facts.classes) for each in kind):
+            yield FunctionId(facts.path, qualname).name
 
 
 def _agent(graph: CallGraph, function: FunctionId, is_stub: bool) -> Agent:
