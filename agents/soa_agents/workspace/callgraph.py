@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
@@ -40,7 +41,7 @@ class CallGraph:
     ) -> None:
         """`facts` may read each file when it is asked for, with `known` of all of them.
 
-        `held` bounds the files whose names are remembered, for who looks once and has little room.
+        `held` bounds the files whose names and uses are remembered, for who has little room.
         """
         known = known or survey(facts)
         self.facts = facts
@@ -48,7 +49,7 @@ class CallGraph:
         self.modules = self.names.modules
         self._spelled = Spelled(known.spelled)
         self._named: dict[str, _Named] = {}
-        self._uses: dict[str, dict[str, list[tuple[FunctionId, str]]]] = {}
+        self._uses_in = lru_cache(maxsize=held)(self._find_uses)
         self._naming: dict[Thing, frozenset[str]] = {}
         self._mentioning: dict[tuple[str, str], frozenset[str]] = {}
         self._runners: dict[FunctionId, tuple[FunctionId, ...]] = {}
@@ -241,19 +242,14 @@ class CallGraph:
         return users | {user for user in within if self.owner(user) in family}
 
     def look_for(self, names: Iterable[str]) -> None:
-        """Find who uses these names, in one go through the files that spell them.
-
-        Less is kept than when they are looked for one by one: nobody needs to come back to a file.
-        """
+        """Find who uses these names in one go through the files: none needs to be come back to."""
         new = {name: _Named() for name in names if name not in self._named}
         wanted: defaultdict[str, list[str]] = defaultdict(list)
         for name in new:
             for spelling in self._spellings(name):
                 wanted[spelling].append(name)
         for path in sorted({path for spelling in wanted for path in self._spelled.files(spelling)}):
-            uses = self._uses.get(path) or _uses_in(self.facts[path])
-            if len(new) == 1:
-                self._uses[path] = uses
+            uses = self._uses_in(path)
             for spelling in sorted(wanted.keys() & uses.keys()):
                 for name in wanted[spelling]:
                     self._sort_in(new[name], path, spelling, uses[spelling], loose=spelling == name)
@@ -284,23 +280,22 @@ class CallGraph:
             elif thing.kind == "function":
                 found.functions[FunctionId(thing.path, thing.qualname)].add(user)
 
+    def _find_uses(self, path: str) -> Mapping[str, Sequence[tuple[FunctionId, str]]]:
+        """By each name that a file spells: the code that uses it, and how it is written there."""
+        found: defaultdict[str, list[tuple[FunctionId, str]]] = defaultdict(list)
+        for qualname, uses in code_in(self.facts[path]):
+            user = FunctionId(path, qualname)
+            for use in uses:
+                said = (user, use)
+                for name in {*use.split(".")}:
+                    found[name].append(said)
+        return found
+
     def _called(self, thing: Thing) -> FunctionId | None:
         if thing.kind == "class":
             found = self.names.method(thing, "__init__", 0)
             return FunctionId(found.path, found.qualname) if found else None
         return FunctionId(thing.path, thing.qualname) if thing.kind == "function" else None
-
-
-def _uses_in(facts: FileFacts) -> dict[str, list[tuple[FunctionId, str]]]:
-    """By each name that a file spells: the code that uses it, and how it is written there."""
-    found: defaultdict[str, list[tuple[FunctionId, str]]] = defaultdict(list)
-    for qualname, uses in code_in(facts):
-        user = FunctionId(facts.path, qualname)
-        for use in uses:
-            said = (user, use)
-            for name in {*use.split(".")}:
-                found[name].append(said)
-    return dict(found)
 
 
 def unnumbered(function: FunctionId) -> FunctionId:

@@ -29,7 +29,7 @@ from soa_agents.workspace.snapshot import Snapshot, open_folders
 
 Agent = dict[str, Any]
 _ALL = ""  # in a path's place
-_HELD = 300  # files whose names are remembered while agents are looked up
+_HELD = 100  # files whose names and uses are remembered while agents are looked up
 _AGENTS = """
 SELECT said, turn = COALESCE((SELECT CAST(said AS INTEGER) FROM state WHERE name = 'turn'), 0)
 FROM agents WHERE path = ?
